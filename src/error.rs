@@ -1,0 +1,95 @@
+//! The library's own failures. Their numbers are part of the C interface.
+
+use std::fmt;
+
+/// A failure of the library itself, as opposed to an actor's own code. A
+/// number, once given, is never changed or used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// An argument that cannot be right.
+    Invalid,
+    /// Not now: the group runs, or has run, or has not begun.
+    State,
+    /// No memory or no file descriptor is left.
+    Memory,
+    /// No thread could be had; nothing was started.
+    Spawn,
+    /// The grace was over and something had not returned.
+    TimedOut,
+    /// An actor panicked, threw an exception or left its thread.
+    Panic,
+    /// The handle is not a group of a compatible version of this library.
+    Abi,
+    /// Not on this platform.
+    Unsupported,
+}
+
+impl Error {
+    /// Every failure, in the order of their numbers.
+    pub const ALL: [Error; 8] = [
+        Error::Invalid,
+        Error::State,
+        Error::Memory,
+        Error::Spawn,
+        Error::TimedOut,
+        Error::Panic,
+        Error::Abi,
+        Error::Unsupported,
+    ];
+
+    /// The number that crosses the C interface (`RG_EINVAL` and its like).
+    pub const fn code(self) -> i32 {
+        match self {
+            Error::Invalid => -10001,
+            Error::State => -10002,
+            Error::Memory => -10003,
+            Error::Spawn => -10004,
+            Error::TimedOut => -10005,
+            Error::Panic => -10006,
+            Error::Abi => -10007,
+            Error::Unsupported => -10008,
+        }
+    }
+
+    /// The failure with this number.
+    pub fn from_code(code: i32) -> Option<Error> {
+        Error::ALL.into_iter().find(|error| error.code() == code)
+    }
+
+    /// What went wrong and what to do about it.
+    pub const fn sentence(self) -> &'static std::ffi::CStr {
+        match self {
+            Error::Invalid => {
+                c"an argument is invalid: a NULL or missing function, a name that is not UTF-8 or longer than 255 bytes, an unknown number, or a size of another structure; see the function's description"
+            }
+            Error::State => {
+                c"the group is not in a state for this: actors and settings come before rg_run, a group runs once and not from one of its own actors, and an actor completes once"
+            }
+            Error::Memory => {
+                c"no memory or no file descriptor is left: raise the limit (ulimit -n) or close some"
+            }
+            Error::Spawn => {
+                c"a thread could not be created, so no actor was started: raise the limit on threads (ulimit -u, the container's pids limit), or give the actors smaller stacks"
+            }
+            Error::TimedOut => {
+                c"the grace is over and some actors have not returned: rg_format_report names them; leave the process with rg_exit"
+            }
+            Error::Panic => {
+                c"an actor panicked, threw an exception or left its thread instead of returning; the cause's message says more"
+            }
+            Error::Abi => {
+                c"the handle is no rungroup handle of a compatible version: check which copies of the library this process has loaded, and that the group was not freed"
+            }
+            Error::Unsupported => c"not supported on this platform",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence().to_string_lossy())
+    }
+}
+
+impl std::error::Error for Error {}

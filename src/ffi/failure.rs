@@ -1,0 +1,72 @@
+//! What an actor said of its failure (`rg_fail`), kept on its own thread until
+//! it returns.
+
+use super::actor::TakeFailure;
+use crate::machine::Outcome;
+use crate::text;
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+
+thread_local! {
+    static KEPT: RefCell<Option<(c_int, CString)>> = const { RefCell::new(None) };
+}
+
+/// Keeps a message for this thread's actor; a later one replaces it.
+pub fn keep(code: c_int, message: CString) {
+    if !message.is_empty() {
+        // A thread that is past its thread-locals has no actor left.
+        let _ = KEPT.try_with(|kept| *kept.borrow_mut() = Some((code, message)));
+    }
+}
+
+/// Forgets what an earlier actor left on this thread.
+pub fn forget() {
+    let _ = KEPT.try_with(|kept| kept.borrow_mut().take());
+}
+
+/// See [`TakeFailure`].
+pub unsafe extern "C" fn take(
+    put: unsafe extern "C" fn(*mut c_void, c_int, *const c_char),
+    sink: *mut c_void,
+) {
+    if let Ok(Some((code, message))) = KEPT.try_with(|kept| kept.borrow_mut().take()) {
+        // SAFETY: the caller gave a function that takes this sink.
+        unsafe { put(sink, code, message.as_ptr()) }
+    }
+}
+
+unsafe extern "C" fn put(sink: *mut c_void, code: c_int, message: *const c_char) {
+    // SAFETY: `taken` is the only caller of ours, with this sink, and the
+    // message is a C string.
+    unsafe { *sink.cast::<Option<(c_int, CString)>>() = Some((code, copy(message))) }
+}
+
+/// Takes what the copy behind `take_failure` kept on this thread.
+pub fn taken(take_failure: TakeFailure) -> Option<(c_int, CString)> {
+    let mut kept: Option<(c_int, CString)> = None;
+    // SAFETY: `put` writes to the sink during the call only.
+    unsafe { take_failure(put, (&raw mut kept).cast()) };
+    kept
+}
+
+/// The outcome of an execute that returned `code` on this thread.
+pub fn outcome(code: c_int, take_failure: TakeFailure) -> Outcome {
+    let message = match taken(take_failure) {
+        Some((kept, message)) if kept == code => message,
+        _ => CString::default(),
+    };
+    Outcome { code, message }
+}
+
+/// A copy of a C string, in UTF-8: other bytes become U+FFFD.
+///
+/// # Safety
+/// `text` is a C string.
+pub unsafe fn copy(text: *const c_char) -> CString {
+    // SAFETY: the caller's promise.
+    let text = unsafe { CStr::from_ptr(text) };
+    match text.to_str() {
+        Ok(_) => text.to_owned(),
+        Err(_) => text::lossy(&text.to_string_lossy()),
+    }
+}

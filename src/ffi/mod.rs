@@ -1,0 +1,15 @@
+//! The C interface, and every other place where foreign code or the system is
+//! called. Unsafe code lives here and in `runner/thread.rs`.
+//!
+//! An exported function (`exports`) finds the function table in the handle it
+//! was given and calls through it, so that whichever copy of the library made
+//! a group also serves it. The table's functions (`handle`) check arguments,
+//! catch panics at one boundary and call the safe core.
+#![allow(unsafe_code)]
+
+pub mod actor;
+pub mod exports;
+pub mod failure;
+pub mod handle;
+pub mod os;
+pub mod sigaction;

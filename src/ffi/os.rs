@@ -1,0 +1,138 @@
+//! Safe forms of the few system calls that the library needs.
+
+use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::FromRawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::Instant;
+
+/// A descriptor that becomes readable once and stays so: an eventfd on Linux,
+/// a pipe elsewhere.
+#[derive(Debug)]
+pub struct Event {
+    read: OwnedFd,
+    #[cfg(not(target_os = "linux"))]
+    write: OwnedFd,
+}
+
+impl Event {
+    /// A new one, closed on exec and never blocking.
+    #[cfg(target_os = "linux")]
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: eventfd takes no pointers.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+        let read = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Event { read })
+    }
+
+    /// A new one, closed on exec.
+    #[cfg(not(target_os = "linux"))]
+    pub fn new() -> io::Result<Self> {
+        let (read, write) = io::pipe()?;
+        Ok(Event {
+            read: read.into(),
+            write: write.into(),
+        })
+    }
+
+    /// The end that becomes readable.
+    pub fn fd(&self) -> RawFd {
+        self.read.as_raw_fd()
+    }
+
+    /// The end that [`signal_fd`] takes.
+    pub fn write_fd(&self) -> RawFd {
+        #[cfg(target_os = "linux")]
+        return self.read.as_raw_fd();
+        #[cfg(not(target_os = "linux"))]
+        return self.write.as_raw_fd();
+    }
+
+    /// Makes it readable.
+    pub fn signal(&self) {
+        signal_fd(self.write_fd());
+    }
+}
+
+/// Makes the event with this write end readable. Async-signal-safe.
+pub fn signal_fd(fd: RawFd) {
+    let one = 1u64.to_ne_bytes();
+    // SAFETY: the buffer is 8 bytes long and outlives the call. A failure
+    // (EAGAIN) means that the event is readable already.
+    unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) };
+}
+
+/// poll(2) until one of `fds` has events or the deadline is reached (`None`:
+/// for ever). An interruption by a signal is not an end. Gives the number of
+/// entries with events.
+pub fn poll(fds: &mut [libc::pollfd], deadline: Option<Instant>) -> io::Result<usize> {
+    loop {
+        let timeout = match deadline {
+            None => -1,
+            Some(deadline) => {
+                // Rounded up: waking early would spin.
+                let left = deadline.saturating_duration_since(Instant::now());
+                let millis = left.as_nanos().div_ceil(1_000_000);
+                i32::try_from(millis).unwrap_or(i32::MAX)
+            }
+        };
+        // SAFETY: the pointer and the length are one exclusive slice's.
+        let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout) };
+        if ready > 0 {
+            return Ok(ready as usize);
+        }
+        if ready == 0 {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(0);
+            }
+            continue;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// The position of the first of `fds` that is readable, or `None` at the
+/// deadline.
+pub fn poll_readable(
+    fds: &[RawFd],
+    deadline: Option<Instant>,
+) -> Result<Option<usize>, crate::error::Error> {
+    let mut polled: Vec<libc::pollfd> = fds
+        .iter()
+        .map(|&fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        })
+        .collect();
+    match poll(&mut polled, deadline) {
+        Ok(_) => Ok(polled.iter().position(|polled| polled.revents != 0)),
+        Err(_) => Err(crate::error::Error::Memory),
+    }
+}
+
+unsafe extern "C" {
+    #[cfg_attr(target_os = "macos", link_name = "__stdoutp")]
+    static stdout: *mut libc::FILE;
+    #[cfg_attr(target_os = "macos", link_name = "__stderrp")]
+    static stderr: *mut libc::FILE;
+}
+
+/// Flushes C's stdout and stderr and leaves the process without running exit
+/// handlers or destructors.
+pub fn exit_now(code: i32) {
+    // SAFETY: both streams are the C library's. Flushing all streams instead
+    // would wait for an actor that is stuck in reading one.
+    unsafe {
+        libc::fflush(stdout);
+        libc::fflush(stderr);
+        libc::_exit(code)
+    }
+}

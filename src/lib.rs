@@ -1,0 +1,42 @@
+//! Runs the components of a process as one group: they start together and
+//! stop together.
+//!
+//! Every component is an *actor*, a pair of functions: `execute` does the work,
+//! `interrupt` makes it return. All run at the same time, each on a thread of
+//! its own; when the first returns, for whatever reason, every one is
+//! interrupted, in order, and [`Group::run`] returns once all have returned,
+//! with the first one's result.
+//!
+//! ```
+//! use rungroup::Group;
+//!
+//! let mut group = Group::new();
+//! let stop = group.stop_token();
+//! group.add("waits", move || stop.wait(), rungroup::interrupt_none)?;
+//! group.add("returns", || println!("done"), rungroup::interrupt_none)?;
+//! group.run()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Where to read on: [`Group`] for the Rust API, `include/rungroup.h` for the C
+//! interface, [`machine`] for the rules themselves, `runner` for the threads.
+
+#[cfg(not(unix))]
+compile_error!("rungroup needs a Unix: pthreads, poll and sigaction");
+
+mod error;
+mod ffi;
+mod group;
+pub mod machine;
+mod report;
+mod runner;
+mod signals;
+mod stop;
+mod text;
+
+pub use error::Error;
+pub use group::{
+    ActorBuilder, Builder, Cause, Group, IntoOutcome, RunError, StopToken, Stopper, interrupt_none,
+};
+pub use machine::Order;
+pub use report::Report;

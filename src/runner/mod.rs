@@ -1,0 +1,553 @@
+//! Runs a group on real threads: carries out the steps of the
+//! [`Machine`](crate::machine) and reports back what happened.
+//!
+//! `run` is `start` and `drive`; read these two first. Everything that a stuck
+//! thread may touch lives in [`Shared`], which each thread keeps alive.
+
+mod gate;
+mod helper;
+pub mod thread;
+
+use crate::error::Error;
+use crate::ffi::actor::{Actor, Calls, Entry};
+use crate::ffi::handle::{Cause as ForeignCause, Completion, Observer, rg_cause};
+use crate::machine::{Effect, Event, Machine, Nanos, Outcome, Step};
+use crate::signals::Listener;
+use crate::stop::Latch;
+use gate::Gate;
+use helper::Helpers;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::ffi::CString;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use thread::{Job, Thread};
+
+/// The stack of a thread whose actor asks for none: what pthreads give, not
+/// Rust's 2 MiB.
+pub const DEFAULT_STACK: usize = 8 << 20;
+
+/// The state under the lock.
+pub struct State {
+    /// The contract.
+    pub machine: Machine,
+    began: Instant,
+    /// The handle is gone; the last stuck actor releases the rest (rule 11).
+    abandoned: bool,
+    driven: bool,
+    /// For the observer, oldest first.
+    events: VecDeque<Event>,
+    /// Handed out by the machine, and to be carried out once `events` is empty.
+    pending: Option<usize>,
+}
+
+impl State {
+    fn now(&self) -> Nanos {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// One group.
+pub struct Shared {
+    state: Mutex<State>,
+    /// The driver waits here for the machine to have something to say.
+    changed: Condvar,
+    /// Set when stopping begins. Of its own, so that actors can hold it
+    /// without keeping the group.
+    pub stop: Arc<Latch>,
+    /// Set when the run is over and its threads are gone.
+    pub over: Latch,
+    actors: Mutex<Vec<Actor>>,
+    gate: Gate,
+    crew: Mutex<Crew>,
+    cause: OnceLock<ForeignCause>,
+    observer: Mutex<Option<Observer>>,
+}
+
+/// The threads of a run.
+#[derive(Default)]
+struct Crew {
+    /// With the index of each one's actor.
+    actors: Vec<(usize, Thread)>,
+    helpers: Option<Helpers>,
+    driver: Option<Thread>,
+}
+
+/// What the driver's bare frame does next. Plain values only.
+#[derive(Clone, Copy)]
+pub enum Call {
+    /// Call this interrupt, then [`Shared::interrupted`].
+    Interrupt(usize, Calls, *const rg_cause),
+    /// Tell the observer.
+    Observe(Observer, Event),
+    /// The run is over.
+    Finish(i32),
+}
+
+impl Shared {
+    /// An empty group.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Shared {
+            state: Mutex::new(State {
+                machine: Machine::new(),
+                began: Instant::now(),
+                abandoned: false,
+                driven: false,
+                events: VecDeque::new(),
+                pending: None,
+            }),
+            changed: Condvar::new(),
+            stop: Arc::default(),
+            over: Latch::default(),
+            actors: Mutex::default(),
+            gate: Gate::default(),
+            crew: Mutex::default(),
+            cause: OnceLock::new(),
+            observer: Mutex::new(None),
+        })
+    }
+
+    /// Adds an actor. A refused one is handed back: its userdata is still the
+    /// caller's (rule 13).
+    pub fn add(&self, name: Option<CString>, mut actor: Actor) -> Result<usize, (Error, Actor)> {
+        let mut state = self.state.lock();
+        match state.machine.add(name) {
+            Ok(index) => {
+                if let Some(completion) = &mut actor.completion {
+                    completion.set_index(index);
+                }
+                self.actors.lock().push(actor);
+                Ok(index)
+            }
+            Err(error) => Err((error, actor)),
+        }
+    }
+
+    /// Adds a signal actor.
+    pub fn add_signals(&self, signals: &[i32], chain: bool) -> Result<usize, Error> {
+        let listener = Arc::new(Listener::new(signals, chain)?);
+        let (stop, waiting) = (self.stop.clone(), listener.clone());
+        let execute = move || match waiting.wait(&stop) {
+            Ok(Some(signal)) => Outcome {
+                code: crate::signals::code(signal),
+                message: crate::text::lossy(&crate::signals::name(signal)),
+            },
+            Ok(None) => Outcome::code(0),
+            Err(error) => Outcome::code(error.code()),
+        };
+        let mut actor = Actor::from_closures(execute, |_| {});
+        actor.listener = Some(listener);
+        self.add(Some(c"signals".to_owned()), actor)
+            .map_err(|(error, _)| error)
+    }
+
+    /// Sets or clears the observer.
+    pub fn observe(&self, observer: Option<Observer>) -> Result<(), Error> {
+        self.state.lock().machine.set_observed(observer.is_some())?;
+        *self.observer.lock() = observer;
+        Ok(())
+    }
+
+    /// Looks at, or changes, the machine.
+    pub fn with<T>(&self, look: impl FnOnce(&mut Machine) -> T) -> T {
+        look(&mut self.state.lock().machine)
+    }
+
+    /// The machine and the time it would be told.
+    pub fn with_now<T>(&self, look: impl FnOnce(&Machine, Nanos) -> T) -> T {
+        let state = self.state.lock();
+        look(&state.machine, state.now())
+    }
+
+    // ---- the run ----------------------------------------------------------
+
+    /// Runs the group on this thread (rules 1 to 7). Gives its code.
+    pub fn run(self: &Arc<Self>) -> Result<i32, Error> {
+        self.start(false)?;
+        let code = thread::drive(self);
+        self.over.set();
+        Ok(code)
+    }
+
+    /// Starts every actor, or none. `detached`: a thread of the library drives
+    /// the run; otherwise the caller goes on to [`thread::drive`].
+    pub fn start(self: &Arc<Self>, detached: bool) -> Result<(), Error> {
+        // Whoever runs second is told so before anything is made.
+        let helped = {
+            let mut state = self.state.lock();
+            let mut actors = self.actors.lock();
+            if actors
+                .iter()
+                .any(|actor| matches!(actor.calls.entry, Entry::Driven))
+            {
+                return Err(Error::State);
+            }
+            actors.shrink_to_fit();
+            state.began = Instant::now();
+            if !state.machine.begin()? {
+                drop((state, actors));
+                self.stop.set();
+                if detached {
+                    self.over.set();
+                }
+                return Ok(());
+            }
+            // Interrupts are bounded by a helper when there is a grace, and
+            // when no thread of the caller's stands ready to call them.
+            detached || state.machine.grace().is_some()
+        };
+        let mut crew = Crew::default();
+        if let Err(error) = self.prepare(&mut crew, helped, detached) {
+            self.gate.cancel();
+            self.dismiss(crew);
+            self.gate.reset();
+            self.state.lock().machine.retract();
+            return Err(error);
+        }
+        *self.crew.lock() = crew;
+        {
+            let mut state = self.state.lock();
+            let now = state.now();
+            state.machine.started(now);
+        }
+        let starts: Vec<_> = self
+            .actors
+            .lock()
+            .iter()
+            .filter_map(|actor| match (&actor.completion, actor.calls.entry) {
+                (Some(completion), Entry::Async(start)) => {
+                    Some((completion.begin(self), start, actor.calls.userdata))
+                }
+                _ => None,
+            })
+            .collect();
+        self.gate.open();
+        for (completion, start, userdata) in starts {
+            thread::call_start(start, completion, userdata);
+        }
+        if detached {
+            self.gate.open_driver();
+        }
+        Ok(())
+    }
+
+    /// Everything that can fail: signals, and all threads, which wait at the
+    /// gate.
+    fn prepare(
+        self: &Arc<Self>,
+        crew: &mut Crew,
+        helped: bool,
+        detached: bool,
+    ) -> Result<(), Error> {
+        let plan: Vec<_> = {
+            let actors = self.actors.lock();
+            for actor in actors.iter() {
+                if let Some(listener) = &actor.listener {
+                    self.stop.fd()?;
+                    listener.start()?;
+                }
+            }
+            let threads = actors.iter().enumerate();
+            threads
+                .filter_map(|(index, actor)| match actor.calls.entry {
+                    Entry::Thread(execute) => Some((index, execute, actor.calls, actor.stack_size)),
+                    _ => None,
+                })
+                .collect()
+        };
+        crew.actors.reserve_exact(plan.len());
+        for (index, execute, calls, stack_size) in plan {
+            let job = Job::actor(self.clone(), index, execute, calls);
+            crew.actors.push((index, Thread::spawn(job, stack_size)?));
+        }
+        if helped {
+            crew.helpers = Some(Helpers::new(self)?);
+        }
+        if detached {
+            crew.driver = Some(Thread::spawn(Job::driver(self.clone()), 0)?);
+        }
+        Ok(())
+    }
+
+    /// Joins what never got going.
+    fn dismiss(&self, crew: Crew) {
+        for (_, thread) in crew.actors {
+            thread.join();
+        }
+        if let Some(helpers) = crew.helpers {
+            helpers.finish();
+        }
+        if let Some(driver) = crew.driver {
+            driver.join();
+        }
+        self.end_listening();
+    }
+
+    /// The next call for the driver's bare frame; blocks until there is one.
+    pub fn advance(self: &Arc<Self>) -> Call {
+        let mut state = self.state.lock();
+        loop {
+            let taken = state.machine.take_events();
+            state.events.extend(taken);
+            if let Some(event) = state.events.pop_front() {
+                if let Some(observer) = *self.observer.lock() {
+                    return Call::Observe(observer, event);
+                }
+                continue;
+            }
+            if let Some(index) = state.pending.take() {
+                drop(state);
+                // The descriptor comes before the first interrupt, whoever
+                // gets here first.
+                self.stop.set();
+                let calls = self.actors.lock()[index].calls;
+                let helped = match &mut self.crew.lock().helpers {
+                    Some(helpers) => helpers.post(self, index),
+                    None => false,
+                };
+                if !helped {
+                    return Call::Interrupt(index, calls, self.cause());
+                }
+                state = self.state.lock();
+            }
+            let now = state.now();
+            match state.machine.next(now) {
+                Step::Interrupt(index) => state.pending = Some(index),
+                Step::Wait(None) => self.changed.wait(&mut state),
+                Step::Wait(Some(until)) => {
+                    let deadline = state.began.checked_add(Duration::from_nanos(until));
+                    match deadline {
+                        Some(deadline) => {
+                            self.changed.wait_until(&mut state, deadline);
+                        }
+                        None => self.changed.wait(&mut state),
+                    }
+                }
+                Step::Finish(code) => {
+                    if state.machine.has_events() {
+                        continue;
+                    }
+                    drop(state);
+                    self.gather();
+                    return Call::Finish(code);
+                }
+            }
+        }
+    }
+
+    /// The run is over: joins the threads that have returned, lets the stuck
+    /// ones go, and puts the signals back (rules 7, 10, 15).
+    fn gather(&self) {
+        let (actors, helpers) = {
+            let mut crew = self.crew.lock();
+            (std::mem::take(&mut crew.actors), crew.helpers.take())
+        };
+        let stuck: Vec<bool> =
+            self.with(|machine| machine.records().iter().map(|r| r.stuck.execute).collect());
+        for (index, thread) in actors {
+            if stuck[index] {
+                thread.detach();
+            } else {
+                thread.join();
+            }
+        }
+        if let Some(helpers) = helpers {
+            helpers.finish();
+        }
+        self.end_listening();
+    }
+
+    fn end_listening(&self) {
+        for actor in self.actors.lock().iter() {
+            if let Some(listener) = &actor.listener {
+                listener.finish();
+            }
+        }
+    }
+
+    // ---- events -------------------------------------------------------------
+
+    /// An execute returned.
+    pub fn returned(&self, index: usize, outcome: Outcome) -> Result<Effect, Error> {
+        let mut state = self.state.lock();
+        let now = state.now();
+        let effect = state.machine.returned(index, outcome, now)?;
+        let orphaned = effect.last && state.abandoned;
+        drop(state);
+        self.carry(effect, orphaned);
+        Ok(effect)
+    }
+
+    /// An interrupt returned; what it complained of, if anything.
+    pub fn interrupted(&self, index: usize, complaint: Option<CString>) -> Result<Effect, Error> {
+        let mut state = self.state.lock();
+        let now = state.now();
+        let effect = state.machine.interrupt_returned(index, complaint, now)?;
+        let orphaned = effect.last && state.abandoned;
+        drop(state);
+        self.carry(effect, orphaned);
+        Ok(effect)
+    }
+
+    fn carry(&self, effect: Effect, orphaned: bool) {
+        if effect.first {
+            self.stop.set();
+        }
+        if effect.wake {
+            self.changed.notify_one();
+        }
+        if orphaned {
+            self.release();
+        }
+    }
+
+    /// Stops the group from outside (rule 9).
+    pub fn stop(&self, code: i32) {
+        let began = {
+            let mut state = self.state.lock();
+            let now = state.now();
+            state.machine.stop(code, now)
+        };
+        if began {
+            self.stop.set();
+            self.changed.notify_one();
+        }
+    }
+
+    /// The cause as C sees it; null before there is one. Valid as long as the
+    /// group.
+    pub fn cause(&self) -> *const rg_cause {
+        let state = self.state.lock();
+        match state.machine.cause() {
+            None => std::ptr::null(),
+            Some(cause) => self
+                .cause
+                .get_or_init(|| ForeignCause::new(cause, state.machine.cause_name()))
+                .as_ptr(),
+        }
+    }
+
+    // ---- the end ------------------------------------------------------------
+
+    /// Waits until the run is over; its code, or `None` at the deadline.
+    pub fn wait(self: &Arc<Self>, deadline: Option<Instant>) -> Result<Option<i32>, Error> {
+        if thread::inside(self) || self.with(|machine| machine.adding()) {
+            return Err(Error::State);
+        }
+        if !self.over.wait_until(deadline) {
+            return Ok(None);
+        }
+        self.join_driver();
+        Ok(self.with(|machine| machine.finished()))
+    }
+
+    fn join_driver(&self) {
+        let driver = self.crew.lock().driver.take();
+        if let Some(driver) = driver {
+            driver.join();
+        }
+    }
+
+    /// Gives up the handle: releases the actors now, or leaves that to the
+    /// last stuck one (rules 11, 13). Refused while the group runs.
+    pub fn abandon(&self) -> Result<(), Error> {
+        {
+            let state = self.state.lock();
+            let finished = state.machine.finished().is_some() && self.over.is_set();
+            if !state.machine.adding() && !finished {
+                return Err(Error::State);
+            }
+        }
+        self.join_driver();
+        let outstanding = {
+            let mut state = self.state.lock();
+            state.abandoned = true;
+            state.machine.outstanding()
+        };
+        if !outstanding {
+            self.release();
+        }
+        Ok(())
+    }
+
+    /// Nothing of the actors runs any more. Their drops run unlocked, in order
+    /// of addition.
+    fn release(&self) {
+        let actors = std::mem::take(&mut *self.actors.lock());
+        drop(actors);
+    }
+
+    // ---- driven by the host ---------------------------------------------------
+
+    /// Begins a run whose steps the host carries out.
+    pub fn drive_begin(&self) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        let driven = |actor: &Actor| matches!(actor.calls.entry, Entry::Driven);
+        if !self.actors.lock().iter().all(driven) {
+            return Err(Error::State);
+        }
+        state.began = Instant::now();
+        let begun = state.machine.begin()?;
+        state.driven = true;
+        if begun {
+            state.machine.started(0);
+        } else {
+            drop(state);
+            self.stop.set();
+        }
+        Ok(())
+    }
+
+    /// Refuses a group that the host does not drive.
+    pub fn must_be_driven(&self) -> Result<(), Error> {
+        if self.state.lock().driven {
+            Ok(())
+        } else {
+            Err(Error::State)
+        }
+    }
+
+    /// The next step, without waiting, and the time it was decided at.
+    pub fn drive_next(&self) -> (Step, Nanos) {
+        loop {
+            let mut state = self.state.lock();
+            let now = state.now();
+            let step = match state.pending {
+                Some(index) => Step::Interrupt(index),
+                None => state.machine.next(now),
+            };
+            let taken = state.machine.take_events();
+            state.events.extend(taken);
+            if let Some(event) = state.events.pop_front() {
+                if let Step::Interrupt(index) = step {
+                    state.pending = Some(index);
+                }
+                drop(state);
+                let observer = *self.observer.lock();
+                if let Some(observer) = observer {
+                    thread::call_observer(self, observer, event);
+                }
+                continue;
+            }
+            state.pending = None;
+            drop(state);
+            match step {
+                Step::Interrupt(_) => self.stop.set(),
+                Step::Finish(_) => self.over.set(),
+                Step::Wait(_) => {}
+            }
+            return (step, now);
+        }
+    }
+}
+
+/// For a completion handle: the group, once its start was called.
+pub type CompletionSlot = Mutex<Option<Arc<Shared>>>;
+
+/// An async actor completed (rule 4), once.
+pub fn complete(completion: &Completion, outcome: Outcome) -> Result<(), Error> {
+    // Taken first: the last completion of an abandoned group frees the handle.
+    let index = completion.index();
+    let shared = completion.slot().lock().take().ok_or(Error::State)?;
+    shared.returned(index, outcome).map(drop)
+}

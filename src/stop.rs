@@ -1,0 +1,119 @@
+//! The stop token: a flag, waiters and a descriptor, all of which say the same
+//! thing and say it for ever (rule 5).
+
+use crate::error::Error;
+use crate::ffi::os::Event;
+use parking_lot::{Condvar, Mutex};
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Something that happens once and that any number of threads can wait for.
+#[derive(Debug, Default)]
+pub struct Latch {
+    set: AtomicBool,
+    /// Made when first asked for: most groups never need one.
+    event: Mutex<Option<Event>>,
+    changed: Condvar,
+}
+
+impl Latch {
+    /// Sets the flag first, then makes the descriptor readable and wakes the
+    /// waiters: who sees either of these sees the flag too.
+    pub fn set(&self) {
+        if self.set.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let event = self.event.lock();
+        if let Some(event) = &*event {
+            event.signal();
+        }
+        self.changed.notify_all();
+    }
+
+    /// Whether it has happened.
+    pub fn is_set(&self) -> bool {
+        self.set.load(Ordering::SeqCst)
+    }
+
+    /// Waits until it has happened or `deadline` is reached (`None`: for ever);
+    /// says whether it has happened.
+    pub fn wait_until(&self, deadline: Option<Instant>) -> bool {
+        if self.is_set() {
+            return true;
+        }
+        let mut event = self.event.lock();
+        while !self.is_set() {
+            match deadline {
+                None => self.changed.wait(&mut event),
+                Some(deadline) => {
+                    if self.changed.wait_until(&mut event, deadline).timed_out() {
+                        return self.is_set();
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// A descriptor that is readable once it has happened. It lives as long as
+    /// the latch, and nobody drains it.
+    pub fn fd(&self) -> Result<RawFd, Error> {
+        let mut event = self.event.lock();
+        if let Some(event) = &*event {
+            return Ok(event.fd());
+        }
+        let new = Event::new().map_err(|_| Error::Memory)?;
+        // `set` signals under the lock that we hold, or set the flag before it.
+        if self.is_set() {
+            new.signal();
+        }
+        let fd = new.fd();
+        *event = Some(new);
+        Ok(fd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ffi::os;
+    use std::sync::Arc;
+
+    fn readable(fd: RawFd) -> bool {
+        os::poll_readable(&[fd], Some(Instant::now())) == Ok(Some(0))
+    }
+
+    #[test]
+    fn the_descriptor_says_the_same_whenever_it_is_made() {
+        let before = Latch::default();
+        let fd = before.fd().unwrap();
+        assert!(!readable(fd));
+        before.set();
+        assert!(readable(fd) && before.is_set());
+
+        let after = Latch::default();
+        after.set();
+        assert!(readable(after.fd().unwrap()));
+    }
+
+    #[test]
+    fn no_waiter_misses_it() {
+        for _ in 0..3000 {
+            let latch = Arc::new(Latch::default());
+            let waiters: Vec<_> = (0..3)
+                .map(|_| {
+                    let latch = latch.clone();
+                    std::thread::spawn(move || latch.wait_until(None))
+                })
+                .collect();
+            latch.set();
+            assert!(waiters.into_iter().all(|waiter| waiter.join().unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_deadline() {
+        assert!(!Latch::default().wait_until(Some(Instant::now())));
+    }
+}
