@@ -565,7 +565,10 @@ unsafe extern "C" fn complete_async(
 
 unsafe extern "C" fn run(handle: *mut rg_group) -> c_int {
     boundary(Error::Panic.code(), || {
-        group(handle).shared.run().unwrap_or_else(Error::code)
+        // Kept: another thread's rg_wait may return, and free the handle, just
+        // before this call does.
+        let shared = group(handle).shared.clone();
+        shared.run().unwrap_or_else(Error::code)
     })
 }
 
@@ -597,7 +600,8 @@ unsafe extern "C" fn done_fd(handle: *mut rg_group) -> c_int {
 
 unsafe extern "C" fn wait(handle: *mut rg_group, timeout_ms: i64, code: *mut c_int) -> c_int {
     boundary(Error::Panic.code(), || {
-        match group(handle).shared.wait(deadline(timeout_ms)) {
+        let shared = group(handle).shared.clone();
+        match shared.wait(deadline(timeout_ms)) {
             Err(error) => error.code(),
             Ok(None) => 0,
             Ok(Some(result)) => {

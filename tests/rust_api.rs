@@ -1,0 +1,236 @@
+//! What the Rust API adds to the contract: Rust errors, panics, closures'
+//! lifetimes.
+
+use rungroup::{Error, Group, Order, interrupt_none};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+#[derive(Debug, PartialEq)]
+struct Full(u32);
+
+impl std::fmt::Display for Full {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "disk {} is full", self.0)
+    }
+}
+
+impl std::error::Error for Full {}
+
+#[test]
+fn the_first_actors_own_error_comes_back() {
+    let mut group = Group::new();
+    let stop = group.stop_token();
+    group
+        .add("log", move || stop.wait(), interrupt_none)
+        .unwrap();
+    group
+        .add("db", || Err::<(), _>(Full(3)), interrupt_none)
+        .unwrap();
+    let error = group.run().unwrap_err();
+    assert_eq!(
+        (error.code(), error.actor(), error.message()),
+        (1, Some("db"), "disk 3 is full")
+    );
+    assert_eq!(
+        error.to_string(),
+        "actor \"db\" ended the group: disk 3 is full"
+    );
+    assert_eq!(error.into_source().unwrap().downcast_ref(), Some(&Full(3)));
+    assert!(
+        group
+            .report()
+            .to_string()
+            .starts_with("rungroup: ended by \"db\" with code 1")
+    );
+}
+
+#[test]
+fn a_later_actors_error_is_kept() {
+    let mut group = Group::new();
+    let stop = group.stop_token();
+    let late = move || {
+        stop.wait();
+        Err::<(), _>(Full(9))
+    };
+    let index = group.add("late", late, interrupt_none).unwrap();
+    group.add("first", || (), interrupt_none).unwrap();
+    group.run().unwrap();
+    assert_eq!(
+        group.take_error(index).unwrap().downcast_ref(),
+        Some(&Full(9))
+    );
+}
+
+#[test]
+fn panics_are_returns() {
+    let mut group = Group::new();
+    let stop = group.stop_token();
+    group
+        .add("a", || -> i32 { panic!("no {}", "luck") }, interrupt_none)
+        .unwrap();
+    group
+        .add("b", move || stop.wait(), |_| panic!("neither here"))
+        .unwrap();
+    let error = group.run().unwrap_err();
+    assert_eq!(error.code(), Error::Panic.code());
+    assert_eq!(error.message(), "no luck");
+    let complaint = group.report().actors()[1].complaint.clone().unwrap();
+    assert_eq!(complaint.to_str(), Ok("neither here"));
+}
+
+#[test]
+fn interrupts_learn_the_cause() {
+    let (seen, causes) = mpsc::channel();
+    let mut group = Group::new();
+    for name in ["x", "y"] {
+        let (seen, stop) = (seen.clone(), group.stop_token());
+        let interrupt = move |cause: &rungroup::Cause<'_>| {
+            let actor = cause.actor().map(str::to_owned);
+            seen.send((
+                cause.code(),
+                actor,
+                cause.message().to_owned(),
+                cause.index(),
+            ))
+            .unwrap();
+        };
+        group.add(name, move || stop.wait(), interrupt).unwrap();
+    }
+    group
+        .add("z", || Err::<(), _>("enough"), interrupt_none)
+        .unwrap();
+    group.run().unwrap_err();
+    let expected = (1, Some("z".to_owned()), "enough".to_owned(), Some(2));
+    assert_eq!(
+        causes.try_iter().collect::<Vec<_>>(),
+        [expected.clone(), expected]
+    );
+}
+
+#[test]
+fn a_stop_from_outside() {
+    let mut group = Group::builder().order(Order::Reverse).build();
+    let (stop, stopper) = (group.stop_token(), group.stopper());
+    let other = stopper.clone();
+    let waits = move || {
+        other.stop(4);
+        stop.wait();
+    };
+    group.add("waits", waits, interrupt_none).unwrap();
+    let error = group.run().unwrap_err();
+    assert_eq!((error.code(), error.actor()), (4, None));
+    drop(group);
+    stopper.stop(5); // nobody there any more
+}
+
+#[test]
+fn stuck_actors_are_named_and_their_closures_outlive_the_group() {
+    let (release, gate) = mpsc::channel::<()>();
+    let (dropped, drops) = mpsc::channel();
+    struct Tell(mpsc::Sender<()>);
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            self.0.send(()).unwrap();
+        }
+    }
+    let mut group = Group::builder().grace(Duration::from_millis(20)).build();
+    let tell = Tell(dropped);
+    group.add("quick", || (), move |_| drop(tell)).unwrap();
+    group
+        .add(
+            "hangs",
+            move || gate.recv().unwrap_or_default(),
+            interrupt_none,
+        )
+        .unwrap();
+    let error = group.run().unwrap_err();
+    assert_eq!(error.code(), Error::TimedOut.code());
+    assert_eq!(error.stuck(), ["hangs"]);
+    drop(group);
+    drop(release);
+    drops.recv_timeout(Duration::from_secs(30)).unwrap();
+}
+
+#[test]
+fn closures_are_dropped_once_whether_they_ran_or_not() {
+    let count = Arc::new(AtomicUsize::new(0));
+    struct Count(Arc<AtomicUsize>);
+    impl Drop for Count {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let actor = || {
+        let (a, b) = (Count(count.clone()), Count(count.clone()));
+        (move || drop(a), move |_: &rungroup::Cause<'_>| drop(b))
+    };
+    let mut group = Group::new();
+    let (execute, interrupt) = actor();
+    group.add("ran", execute, interrupt).unwrap();
+    group.run().unwrap();
+    let (execute, interrupt) = actor();
+    assert_eq!(group.add("refused", execute, interrupt), Err(Error::State));
+    drop(group);
+    let mut idle = Group::new();
+    let (execute, interrupt) = actor();
+    idle.add("never ran", execute, interrupt).unwrap();
+    drop(idle);
+    assert_eq!(count.load(Ordering::SeqCst), 6);
+}
+
+#[test]
+fn misuse_is_an_error() {
+    let mut group = Group::new();
+    assert_eq!(
+        group.add("x".repeat(256), || (), interrupt_none),
+        Err(Error::Invalid)
+    );
+    assert_eq!(
+        group.add("a\0b", || (), interrupt_none),
+        Err(Error::Invalid)
+    );
+    assert_eq!(group.add_signals(&[libc::SIGKILL]), Err(Error::Invalid));
+    group.add("", || (), interrupt_none).unwrap();
+    group.run().unwrap();
+    assert_eq!(group.run().unwrap_err().code(), Error::State.code());
+    assert_eq!(group.add_signals(&[]), Err(Error::State));
+}
+
+#[test]
+fn a_thread_that_cannot_be_had_starts_nothing() {
+    let mut group = Group::new();
+    let ran = Arc::new(AtomicUsize::new(0));
+    let run = ran.clone();
+    let count = move || drop(run.fetch_add(1, Ordering::SeqCst));
+    group.add("small", count, interrupt_none).unwrap();
+    group
+        .actor("huge")
+        .stack_size(1 << 46)
+        .add(|| (), interrupt_none)
+        .unwrap();
+    for _ in 0..2 {
+        let error = group.run().unwrap_err();
+        assert_eq!(error.code(), Error::Spawn.code());
+        assert!(error.to_string().contains("ulimit -u"), "{error}");
+    }
+    assert_eq!(ran.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn the_stop_token_wakes_a_timed_wait() {
+    let mut group = Group::new();
+    let (a, b) = (group.stop_token(), group.stop_token());
+    assert!(!a.is_stopping() && !a.wait_timeout(Duration::ZERO));
+    group
+        .add(
+            "a",
+            move || assert!(a.wait_timeout(Duration::from_secs(600))),
+            interrupt_none,
+        )
+        .unwrap();
+    group.add("b", || (), interrupt_none).unwrap();
+    group.run().unwrap();
+    assert!(b.is_stopping() && b.fd().is_ok());
+}
