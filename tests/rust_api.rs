@@ -203,7 +203,7 @@ fn a_thread_that_cannot_be_had_starts_nothing() {
     let mut group = Group::new();
     let ran = Arc::new(AtomicUsize::new(0));
     let run = ran.clone();
-    let count = move || drop(run.fetch_add(1, Ordering::SeqCst));
+    let count = move || _ = run.fetch_add(1, Ordering::SeqCst);
     group.add("small", count, interrupt_none).unwrap();
     group
         .actor("huge")

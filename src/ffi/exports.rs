@@ -606,11 +606,13 @@ pub extern "C" fn rg_version() -> *const c_char {
 }
 
 /// For authors of bindings whose language has a scheduler of its own: adds an
-/// actor that the host runs. A group of such actors is *driven*: the host calls
+/// actor that the host runs. The host *drives* such a group: it calls
 /// rg_drive_begin, starts its actors, and from then on asks rg_drive_next what
 /// to do, reports each execute's return with rg_drive_return and each
 /// interrupt's with rg_drive_interrupted. No rule of the contract is left to
-/// the host. rg_stop, rg_wait_stop, rg_stop_fd and the report work as always.
+/// it. Other actors (rg_add, rg_add_signals, ...) may be in the group too; the
+/// library runs and interrupts them. rg_stop, rg_stop_fd, the report and the
+/// rest work as always.
 ///
 /// @param group  the group, which has not been run.
 /// @param name   as in rg_actor.
@@ -622,13 +624,14 @@ pub unsafe extern "C" fn rg_drive_add(group: *mut rg_group, name: *const c_char)
     unsafe { via(group, Error::code, |t| (t.drive_add)(group, name)) }
 }
 
-/// Begins the run of a driven group: every actor counts as started. Without
-/// actors, or after rg_stop, there is nothing to start: rg_drive_next says
-/// RG_STEP_FINISH at once, and rg_stopping is 1.
+/// Begins a run that the host drives: the library's actors are started, and the
+/// host's count as started. Without actors, or after rg_stop, there is nothing
+/// to start: rg_stopping is 1, and rg_drive_next says RG_STEP_FINISH at once.
 ///
-/// @param group  the group, all of whose actors came by rg_drive_add.
+/// @param group  the group; it runs once.
 ///
-/// Returns 0, RG_ESTATE, RG_EINVAL or RG_EABI.
+/// Returns 0; RG_ESPAWN, RG_ENOMEM (nothing was started), RG_ESTATE, RG_EINVAL,
+/// RG_EABI.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rg_drive_begin(group: *mut rg_group) -> c_int {
     // SAFETY: see above.
@@ -660,18 +663,34 @@ pub unsafe extern "C" fn rg_drive_return(
     }
 }
 
-/// The next thing to do in a driven group. Never blocks. One thread at a time
-/// calls it, which also calls the observer from here.
+/// The next thing for the host to do. Does not wait, except for threads that
+/// are about to end. One thread at a time calls it, which also calls the
+/// observer from here.
 ///
 /// @param group  the group.
 /// @param value  is given the step's number; NULL is RG_EINVAL.
 ///
-/// Returns RG_STEP_...; or RG_ESTATE, RG_EINVAL, RG_EABI. A host that learns of
-/// an rg_stop from elsewhere (rg_stop_fd) calls it again.
+/// Returns RG_STEP_...; or RG_ESTATE, RG_EINVAL, RG_EABI. It is asked again
+/// after each step, after RG_DRIVE_WAKE, when the time is over, and when
+/// rg_drive_fd is readable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rg_drive_next(group: *mut rg_group, value: *mut i64) -> c_int {
     // SAFETY: see above.
     unsafe { via(group, Error::code, |t| (t.drive_next)(group, value)) }
+}
+
+/// A descriptor that is readable when rg_drive_next has something new to say,
+/// also because of rg_stop or of an actor that the library runs. rg_drive_next
+/// drains it.
+///
+/// @param group  the group; the descriptor is its own, closed by rg_free.
+///
+/// Returns the descriptor, the same at every call; or RG_ENOMEM, RG_EINVAL,
+/// RG_EABI.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rg_drive_fd(group: *mut rg_group) -> c_int {
+    // SAFETY: see above.
+    unsafe { via(group, Error::code, |t| (t.drive_fd)(group)) }
 }
 
 /// Reports that a driven actor's interrupt has returned.

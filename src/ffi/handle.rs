@@ -7,7 +7,7 @@ use super::os;
 use crate::error::Error;
 use crate::machine::{self, Event, EventKind, Order, Outcome, Step};
 use crate::report::Report;
-use crate::runner::{self, CompletionSlot, Shared};
+use crate::runner::{self, CompletionSlot, Driver, Shared};
 use crate::text;
 use libc::{c_char, c_int, c_void, pollfd};
 use parking_lot::Mutex;
@@ -193,6 +193,7 @@ pub struct Table {
     pub drive_begin: unsafe extern "C" fn(*mut rg_group) -> c_int,
     pub drive_return: unsafe extern "C" fn(*mut rg_group, usize, c_int, *const c_char) -> c_int,
     pub drive_next: unsafe extern "C" fn(*mut rg_group, *mut i64) -> c_int,
+    pub drive_fd: unsafe extern "C" fn(*mut rg_group) -> c_int,
     pub drive_interrupted: unsafe extern "C" fn(*mut rg_group, usize, *const c_char) -> c_int,
 }
 
@@ -226,6 +227,7 @@ static TABLE: Table = Table {
     drive_begin,
     drive_return,
     drive_next,
+    drive_fd,
     drive_interrupted,
 };
 
@@ -589,7 +591,7 @@ unsafe extern "C" fn free(handle: *mut rg_group) {
 }
 
 unsafe extern "C" fn start(handle: *mut rg_group) -> c_int {
-    checked(|| group(handle).shared.start(true))
+    checked(|| group(handle).shared.start(Driver::Thread))
 }
 
 unsafe extern "C" fn done_fd(handle: *mut rg_group) -> c_int {
@@ -845,7 +847,7 @@ unsafe extern "C" fn drive_add(handle: *mut rg_group, name: *const c_char) -> c_
 }
 
 unsafe extern "C" fn drive_begin(handle: *mut rg_group) -> c_int {
-    checked(|| group(handle).shared.drive_begin())
+    checked(|| group(handle).shared.start(Driver::Host))
 }
 
 fn effect(effect: machine::Effect) -> c_int {
@@ -881,15 +883,21 @@ unsafe extern "C" fn drive_next(handle: *mut rg_group, value: *mut i64) -> c_int
         if let Err(error) = shared.must_be_driven() {
             return error.code();
         }
-        let (step, now) = shared.drive_next();
-        let (kind, number) = match step {
+        let (kind, number) = match shared.drive_next() {
             Step::Interrupt(index) => (1, index as i64),
             Step::Wait(None) => (2, -1),
-            Step::Wait(Some(until)) => (2, until.saturating_sub(now) as i64),
+            Step::Wait(Some(time)) => (2, i64::try_from(time).unwrap_or(i64::MAX)),
             Step::Finish(code) => (3, i64::from(code)),
         };
         *value = number;
         kind
+    })
+}
+
+unsafe extern "C" fn drive_fd(handle: *mut rg_group) -> c_int {
+    boundary(Error::Panic.code(), || {
+        let shared = &group(handle).shared;
+        shared.drive_fd().unwrap_or_else(Error::code)
     })
 }
 

@@ -52,6 +52,23 @@ impl Event {
         return self.write.as_raw_fd();
     }
 
+    /// Makes it unreadable again, for an event that comes more than once. What
+    /// a pipe holds beyond the buffer is a wake-up too many, no more.
+    pub fn drain(&self) {
+        let blocks = !cfg!(target_os = "linux");
+        if blocks
+            && !matches!(
+                poll_readable(&[self.fd()], Some(Instant::now())),
+                Ok(Some(_))
+            )
+        {
+            return;
+        }
+        let mut buffer = [0u8; 512];
+        // SAFETY: the buffer is that long and outlives the call.
+        unsafe { libc::read(self.fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    }
+
     /// Makes it readable.
     pub fn signal(&self) {
         signal_fd(self.write_fd());

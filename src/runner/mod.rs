@@ -11,6 +11,7 @@ pub mod thread;
 use crate::error::Error;
 use crate::ffi::actor::{Actor, Calls, Entry};
 use crate::ffi::handle::{Cause as ForeignCause, Completion, Observer, rg_cause};
+use crate::ffi::os;
 use crate::machine::{Effect, Event, Machine, Nanos, Outcome, Step};
 use crate::signals::Listener;
 use crate::stop::Latch;
@@ -19,6 +20,7 @@ use helper::Helpers;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::ffi::CString;
+use std::os::fd::RawFd;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use thread::{Job, Thread};
@@ -52,6 +54,8 @@ pub struct Shared {
     state: Mutex<State>,
     /// The driver waits here for the machine to have something to say.
     changed: Condvar,
+    /// The same for a host that waits in a loop of its own; made when asked for.
+    wakes: OnceLock<os::Event>,
     /// Set when stopping begins. Of its own, so that actors can hold it
     /// without keeping the group.
     pub stop: Arc<Latch>,
@@ -73,6 +77,17 @@ struct Crew {
     driver: Option<Thread>,
 }
 
+/// Who carries out the steps of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// The thread that called `rg_run`.
+    Caller,
+    /// A thread of the library's, after `rg_start`.
+    Thread,
+    /// The host, by `rg_drive_next`: its own actors have no threads here.
+    Host,
+}
+
 /// What the driver's bare frame does next. Plain values only.
 #[derive(Clone, Copy)]
 pub enum Call {
@@ -80,6 +95,8 @@ pub enum Call {
     Interrupt(usize, Calls, *const rg_cause),
     /// Tell the observer.
     Observe(Observer, Event),
+    /// For a host that drives: nothing to do for so long, or until an event.
+    Wait(Option<Nanos>),
     /// The run is over.
     Finish(i32),
 }
@@ -97,6 +114,7 @@ impl Shared {
                 pending: None,
             }),
             changed: Condvar::new(),
+            wakes: OnceLock::new(),
             stop: Arc::default(),
             over: Latch::default(),
             actors: Mutex::default(),
@@ -163,28 +181,28 @@ impl Shared {
 
     /// Runs the group on this thread (rules 1 to 7). Gives its code.
     pub fn run(self: &Arc<Self>) -> Result<i32, Error> {
-        self.start(false)?;
+        self.start(Driver::Caller)?;
         let code = thread::drive(self);
         self.over.set();
         Ok(code)
     }
 
-    /// Starts every actor, or none. `detached`: a thread of the library drives
-    /// the run; otherwise the caller goes on to [`thread::drive`].
-    pub fn start(self: &Arc<Self>, detached: bool) -> Result<(), Error> {
+    /// Starts every actor, or none. The caller goes on as the driver, or there
+    /// is a thread for that.
+    pub fn start(self: &Arc<Self>, driver: Driver) -> Result<(), Error> {
+        let detached = driver == Driver::Thread;
         // Whoever runs second is told so before anything is made.
         let helped = {
             let mut state = self.state.lock();
-            let mut actors = self.actors.lock();
-            if actors
-                .iter()
-                .any(|actor| matches!(actor.calls.entry, Entry::Driven))
-            {
+            let actors = self.actors.lock();
+            let hosted = |actor: &Actor| matches!(actor.calls.entry, Entry::Driven);
+            if driver != Driver::Host && actors.iter().any(hosted) {
                 return Err(Error::State);
             }
-            actors.shrink_to_fit();
             state.began = Instant::now();
-            if !state.machine.begin()? {
+            let begun = state.machine.begin()?;
+            state.driven = driver == Driver::Host;
+            if !begun {
                 drop((state, actors));
                 self.stop.set();
                 if detached {
@@ -194,7 +212,11 @@ impl Shared {
             }
             // Interrupts are bounded by a helper when there is a grace, and
             // when no thread of the caller's stands ready to call them.
-            detached || state.machine.grace().is_some()
+            match driver {
+                Driver::Caller => state.machine.grace().is_some(),
+                Driver::Thread => true,
+                Driver::Host => !actors.iter().all(hosted),
+            }
         };
         let mut crew = Crew::default();
         if let Err(error) = self.prepare(&mut crew, helped, detached) {
@@ -284,7 +306,7 @@ impl Shared {
     }
 
     /// The next call for the driver's bare frame; blocks until there is one.
-    pub fn advance(self: &Arc<Self>) -> Call {
+    pub fn advance(self: &Arc<Self>, driver: Driver) -> Call {
         let mut state = self.state.lock();
         loop {
             let taken = state.machine.take_events();
@@ -301,9 +323,10 @@ impl Shared {
                 // gets here first.
                 self.stop.set();
                 let calls = self.actors.lock()[index].calls;
+                let hosted = matches!(calls.entry, Entry::Driven);
                 let helped = match &mut self.crew.lock().helpers {
-                    Some(helpers) => helpers.post(self, index),
-                    None => false,
+                    Some(helpers) if !hosted => helpers.post(self, index),
+                    _ => false,
                 };
                 if !helped {
                     return Call::Interrupt(index, calls, self.cause());
@@ -313,6 +336,9 @@ impl Shared {
             let now = state.now();
             match state.machine.next(now) {
                 Step::Interrupt(index) => state.pending = Some(index),
+                Step::Wait(until) if driver == Driver::Host => {
+                    return Call::Wait(until.map(|until| until.saturating_sub(now)));
+                }
                 Step::Wait(None) => self.changed.wait(&mut state),
                 Step::Wait(Some(until)) => {
                     let deadline = state.began.checked_add(Duration::from_nanos(until));
@@ -394,7 +420,7 @@ impl Shared {
             self.stop.set();
         }
         if effect.wake {
-            self.changed.notify_one();
+            self.wake_driver();
         }
         if orphaned {
             self.release();
@@ -410,7 +436,7 @@ impl Shared {
         };
         if began {
             self.stop.set();
-            self.changed.notify_one();
+            self.wake_driver();
         }
     }
 
@@ -479,25 +505,6 @@ impl Shared {
 
     // ---- driven by the host ---------------------------------------------------
 
-    /// Begins a run whose steps the host carries out.
-    pub fn drive_begin(&self) -> Result<(), Error> {
-        let mut state = self.state.lock();
-        let driven = |actor: &Actor| matches!(actor.calls.entry, Entry::Driven);
-        if !self.actors.lock().iter().all(driven) {
-            return Err(Error::State);
-        }
-        state.began = Instant::now();
-        let begun = state.machine.begin()?;
-        state.driven = true;
-        if begun {
-            state.machine.started(0);
-        } else {
-            drop(state);
-            self.stop.set();
-        }
-        Ok(())
-    }
-
     /// Refuses a group that the host does not drive.
     pub fn must_be_driven(&self) -> Result<(), Error> {
         if self.state.lock().driven {
@@ -507,36 +514,46 @@ impl Shared {
         }
     }
 
-    /// The next step, without waiting, and the time it was decided at.
-    pub fn drive_next(&self) -> (Step, Nanos) {
+    /// The next step that is the host's to carry out, without waiting. Times
+    /// to wait are from now.
+    pub fn drive_next(self: &Arc<Self>) -> Step {
+        if let Some(wakes) = self.wakes.get() {
+            // First drained, then looked: what comes between is not lost.
+            wakes.drain();
+        }
         loop {
-            let mut state = self.state.lock();
-            let now = state.now();
-            let step = match state.pending {
-                Some(index) => Step::Interrupt(index),
-                None => state.machine.next(now),
-            };
-            let taken = state.machine.take_events();
-            state.events.extend(taken);
-            if let Some(event) = state.events.pop_front() {
-                if let Step::Interrupt(index) = step {
-                    state.pending = Some(index);
+            match self.advance(Driver::Host) {
+                Call::Observe(observer, event) => thread::call_observer(self, observer, event),
+                Call::Interrupt(index, calls, cause) => match calls.entry {
+                    Entry::Driven => return Step::Interrupt(index),
+                    _ => thread::call_interrupt(self, index, calls, cause),
+                },
+                Call::Wait(time) => return Step::Wait(time),
+                Call::Finish(code) => {
+                    self.over.set();
+                    return Step::Finish(code);
                 }
-                drop(state);
-                let observer = *self.observer.lock();
-                if let Some(observer) = observer {
-                    thread::call_observer(self, observer, event);
-                }
-                continue;
             }
-            state.pending = None;
-            drop(state);
-            match step {
-                Step::Interrupt(_) => self.stop.set(),
-                Step::Finish(_) => self.over.set(),
-                Step::Wait(_) => {}
-            }
-            return (step, now);
+        }
+    }
+
+    /// A descriptor that is readable when [`Shared::drive_next`] has something
+    /// new to say.
+    pub fn drive_fd(&self) -> Result<RawFd, Error> {
+        if let Some(wakes) = self.wakes.get() {
+            return Ok(wakes.fd());
+        }
+        let wakes = os::Event::new().map_err(|_| Error::Memory)?;
+        let wakes = self.wakes.get_or_init(|| wakes);
+        // Whatever came before there was a descriptor.
+        wakes.signal();
+        Ok(wakes.fd())
+    }
+
+    fn wake_driver(&self) {
+        self.changed.notify_one();
+        if let Some(wakes) = self.wakes.get() {
+            wakes.signal();
         }
     }
 }

@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 
 use super::helper::HelperRef;
-use super::{Call, DEFAULT_STACK, Shared};
+use super::{Call, DEFAULT_STACK, Driver, Shared};
 use crate::error::Error;
 use crate::ffi::actor::{Calls, Execute, Start};
 use crate::ffi::failure;
@@ -216,20 +216,24 @@ extern "C-unwind" fn driver_main(job: *mut c_void) -> *mut c_void {
 pub fn drive(shared: &Arc<Shared>) -> i32 {
     let before = INSIDE.with(|inside| inside.replace(Arc::as_ptr(shared)));
     let code = loop {
-        match shared.advance() {
-            Call::Interrupt(index, calls, cause) => {
-                failure::forget();
-                // SAFETY: the actor was accepted and is not released before the
-                // run is over; the cause lives as long as the group.
-                unsafe { (calls.interrupt)(cause, calls.userdata) };
-                let _ = shared.interrupted(index, complaint(calls));
-            }
+        match shared.advance(Driver::Caller) {
+            Call::Interrupt(index, calls, cause) => call_interrupt(shared, index, calls, cause),
+            Call::Wait(_) => {}
             Call::Observe(observer, event) => call_observer(shared, observer, event),
             Call::Finish(code) => break code,
         }
     };
     INSIDE.with(|inside| inside.set(before));
     code
+}
+
+/// Calls an interrupt, and reports its return.
+pub fn call_interrupt(shared: &Shared, index: usize, calls: Calls, cause: *const rg_cause) {
+    failure::forget();
+    // SAFETY: the actor was accepted and is not released before the run is
+    // over; the cause lives as long as the group.
+    unsafe { (calls.interrupt)(cause, calls.userdata) };
+    let _ = shared.interrupted(index, complaint(calls));
 }
 
 /// Calls an async actor's start.
