@@ -2,58 +2,41 @@
 //! thing and say it for ever (rule 5).
 
 use crate::error::Error;
-use crate::ffi::os::Event;
-use parking_lot::{Condvar, Mutex};
+use crate::ffi::os::{Event, Word};
+use parking_lot::Mutex;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Something that happens once and that any number of threads can wait for.
 #[derive(Debug, Default)]
 pub struct Latch {
-    set: AtomicBool,
+    /// 1 once it has happened.
+    flag: Word,
     /// Made when first asked for: most groups never need one.
     event: Mutex<Option<Event>>,
-    changed: Condvar,
 }
 
 impl Latch {
-    /// Sets the flag first, then makes the descriptor readable and wakes the
-    /// waiters: who sees either of these sees the flag too.
+    /// Sets the flag first, and wakes who waits for it, then makes the
+    /// descriptor readable: who sees that sees the flag too.
     pub fn set(&self) {
-        if self.set.swap(true, Ordering::SeqCst) {
+        if self.is_set() || self.flag.set(1) == 1 {
             return;
         }
-        let event = self.event.lock();
-        if let Some(event) = &*event {
+        if let Some(event) = &*self.event.lock() {
             event.signal();
         }
-        self.changed.notify_all();
     }
 
     /// Whether it has happened.
     pub fn is_set(&self) -> bool {
-        self.set.load(Ordering::SeqCst)
+        self.flag.get() == 1
     }
 
     /// Waits until it has happened or `deadline` is reached (`None`: for ever);
     /// says whether it has happened.
     pub fn wait_until(&self, deadline: Option<Instant>) -> bool {
-        if self.is_set() {
-            return true;
-        }
-        let mut event = self.event.lock();
-        while !self.is_set() {
-            match deadline {
-                None => self.changed.wait(&mut event),
-                Some(deadline) => {
-                    if self.changed.wait_until(&mut event, deadline).timed_out() {
-                        return self.is_set();
-                    }
-                }
-            }
-        }
-        true
+        self.flag.wait(1, deadline) == 1
     }
 
     /// A descriptor that is readable once it has happened. It lives as long as
@@ -64,11 +47,12 @@ impl Latch {
             return Ok(event.fd());
         }
         let new = Event::new().map_err(|_| Error::Memory)?;
-        // `set` signals under the lock that we hold, or set the flag before it.
+        let fd = new.fd();
+        // `set` looks for the event after the flag, under the lock that we
+        // hold: either it finds ours, or the flag is set by now.
         if self.is_set() {
             new.signal();
         }
-        let fd = new.fd();
         *event = Some(new);
         Ok(fd)
     }

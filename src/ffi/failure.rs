@@ -4,11 +4,13 @@
 use super::actor::TakeFailure;
 use crate::machine::Outcome;
 use crate::text;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 
 thread_local! {
     static KEPT: RefCell<Option<(c_int, CString)>> = const { RefCell::new(None) };
+    /// Whether there is something in `KEPT`, whose first use allocates.
+    static ANY: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Keeps a message for this thread's actor; a later one replaces it.
@@ -16,12 +18,20 @@ pub fn keep(code: c_int, message: CString) {
     if !message.is_empty() {
         // A thread that is past its thread-locals has no actor left.
         let _ = KEPT.try_with(|kept| *kept.borrow_mut() = Some((code, message)));
+        ANY.set(true);
     }
 }
 
 /// Forgets what an earlier actor left on this thread.
 pub fn forget() {
-    let _ = KEPT.try_with(|kept| kept.borrow_mut().take());
+    let _ = take_kept();
+}
+
+fn take_kept() -> Option<(c_int, CString)> {
+    if !ANY.replace(false) {
+        return None;
+    }
+    KEPT.try_with(|kept| kept.borrow_mut().take()).ok()?
 }
 
 /// See [`TakeFailure`].
@@ -29,7 +39,7 @@ pub unsafe extern "C" fn take(
     put: unsafe extern "C" fn(*mut c_void, c_int, *const c_char),
     sink: *mut c_void,
 ) {
-    if let Ok(Some((code, message))) = KEPT.try_with(|kept| kept.borrow_mut().take()) {
+    if let Some((code, message)) = take_kept() {
         // SAFETY: the caller gave a function that takes this sink.
         unsafe { put(sink, code, message.as_ptr()) }
     }

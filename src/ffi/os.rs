@@ -4,6 +4,8 @@ use std::io;
 #[cfg(target_os = "linux")]
 use std::os::fd::FromRawFd;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 /// A descriptor that becomes readable once and stays so: an eventfd on Linux,
@@ -132,6 +134,87 @@ pub fn poll_readable(
     match poll(&mut polled, deadline) {
         Ok(_) => Ok(polled.iter().position(|polled| polled.revents != 0)),
         Err(_) => Err(crate::error::Error::Memory),
+    }
+}
+
+/// A number that only grows and that any number of threads can wait for.
+///
+/// Waiting allocates nothing, not even thread-local data: in a fresh thread a
+/// first allocation costs more than all the rest of its start. Hence a futex
+/// here, and not a lock of a library's.
+#[derive(Debug, Default)]
+pub struct Word {
+    value: AtomicU32,
+    #[cfg(not(target_os = "linux"))]
+    lock: parking_lot::Mutex<()>,
+    #[cfg(not(target_os = "linux"))]
+    changed: parking_lot::Condvar,
+}
+
+impl Word {
+    /// The number now.
+    pub fn get(&self) -> u32 {
+        self.value.load(Ordering::SeqCst)
+    }
+
+    /// Sets it and wakes all who wait. Gives the number before.
+    pub fn set(&self, value: u32) -> u32 {
+        #[cfg(not(target_os = "linux"))]
+        let _lock = self.lock.lock();
+        let before = self.value.swap(value, Ordering::SeqCst);
+        self.wake_all();
+        before
+    }
+
+    #[cfg(target_os = "linux")]
+    fn wake_all(&self) {
+        let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+        // SAFETY: the word is valid for the call; waking reads nothing else.
+        unsafe { libc::syscall(libc::SYS_futex, self.value.as_ptr(), operation, i32::MAX) };
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn wake_all(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits until the number is at least `wanted`, or the deadline (`None`:
+    /// for ever); gives the number then.
+    pub fn wait(&self, wanted: u32, deadline: Option<Instant>) -> u32 {
+        loop {
+            let value = self.get();
+            if value >= wanted || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return value;
+            }
+            self.wait_for_change(value, deadline);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn wait_for_change(&self, value: u32, deadline: Option<Instant>) {
+        let left = deadline.map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            libc::timespec {
+                tv_sec: libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX),
+                tv_nsec: left.subsec_nanos() as _,
+            }
+        });
+        let left = left.as_ref().map_or(ptr::null(), ptr::from_ref);
+        let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+        // SAFETY: the word and the time are valid for the call. Whatever ends
+        // it, the caller looks at the word again.
+        unsafe { libc::syscall(libc::SYS_futex, self.value.as_ptr(), operation, value, left) };
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn wait_for_change(&self, value: u32, deadline: Option<Instant>) {
+        let mut lock = self.lock.lock();
+        if self.get() == value {
+            match deadline {
+                None => self.changed.wait(&mut lock),
+                Some(deadline) => drop(self.changed.wait_until(&mut lock, deadline)),
+            }
+        }
     }
 }
 

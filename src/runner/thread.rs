@@ -19,13 +19,20 @@ use std::cell::Cell;
 use std::ffi::{CStr, CString, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What a thread of the library is there for, and what it keeps alive.
+///
+/// It belongs to the thread and to its [`Thread`] handle; the last of the two
+/// to let go frees it. A thread that is joined therefore frees nothing: in a
+/// fresh thread that costs more than all the rest of its start.
 pub struct Job {
-    shared: Arc<Shared>,
+    shared: Option<Arc<Shared>>,
     role: Role,
+    name: [u8; NAME],
+    /// One of the two has let go.
+    left: AtomicBool,
 }
 
 enum Role {
@@ -33,9 +40,9 @@ enum Role {
         index: usize,
         execute: Execute,
         calls: Calls,
-        /// `None` until execute returned, and for a thread that was sent home.
-        outcome: Option<Outcome>,
         called: bool,
+        /// `None` until execute returned.
+        outcome: Option<Outcome>,
     },
     Helper {
         helper: HelperRef,
@@ -47,43 +54,60 @@ enum Role {
 impl Job {
     /// Runs an actor's execute.
     pub fn actor(shared: Arc<Shared>, index: usize, execute: Execute, calls: Calls) -> Box<Job> {
-        Box::new(Job {
-            shared,
-            role: Role::Actor {
-                index,
-                execute,
-                calls,
-                outcome: None,
-                called: false,
-            },
-        })
+        let name = shared.with(|machine| thread_name(&machine.records()[index].name));
+        let role = Role::Actor {
+            index,
+            execute,
+            calls,
+            called: false,
+            outcome: None,
+        };
+        Job::new(shared, role, name)
     }
 
     /// Calls interrupts.
     pub fn helper(shared: Arc<Shared>, helper: HelperRef) -> Box<Job> {
-        Box::new(Job {
-            shared,
-            role: Role::Helper {
-                helper,
-                interrupting: None,
-            },
-        })
+        let role = Role::Helper {
+            helper,
+            interrupting: None,
+        };
+        Job::new(shared, role, thread_name(c"rg-interrupts"))
     }
 
     /// Drives a run.
     pub fn driver(shared: Arc<Shared>) -> Box<Job> {
+        Job::new(shared, Role::Driver, thread_name(c"rg-driver"))
+    }
+
+    fn new(shared: Arc<Shared>, role: Role, name: [u8; NAME]) -> Box<Job> {
         Box::new(Job {
-            shared,
-            role: Role::Driver,
+            shared: Some(shared),
+            role,
+            name,
+            left: AtomicBool::new(false),
         })
+    }
+
+    /// # Safety
+    /// The caller is the thread or its handle, and does not use `job` again.
+    unsafe fn let_go(job: *mut Job) {
+        // SAFETY: the job lives until both have let go; the second, ordered
+        // after the first by the swap, frees it.
+        unsafe {
+            if (*job).left.swap(true, Ordering::AcqRel) {
+                drop(Box::from_raw(job));
+            }
+        }
     }
 }
 
 /// A thread that must be joined or let go.
-#[derive(Debug)]
-pub struct Thread(libc::pthread_t);
+pub struct Thread {
+    id: libc::pthread_t,
+    job: *mut Job,
+}
 
-// SAFETY: a pthread_t may be joined from any thread.
+// SAFETY: a pthread_t may be joined from any thread; the job is only let go.
 unsafe impl Send for Thread {}
 
 impl Thread {
@@ -100,50 +124,62 @@ impl Thread {
             Role::Driver => driver_main,
         };
         let job = Box::into_raw(job);
-        // SAFETY: the attributes are initialized before use and destroyed once;
-        // the start function has the form asked for but for its unwinding,
-        // which pthreads allow; the job is the new thread's from here on, or
-        // ours again if there is no new thread.
+        // SAFETY: the start function has the form asked for but for its
+        // unwinding, which pthreads allow. The job is shared with the new
+        // thread, or ours alone if there is none.
         unsafe {
             let start = std::mem::transmute::<
                 extern "C-unwind" fn(*mut c_void) -> *mut c_void,
                 extern "C" fn(*mut c_void) -> *mut c_void,
             >(start);
-            let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-            if libc::pthread_attr_init(attributes.as_mut_ptr()) != 0 {
-                drop(Box::from_raw(job));
-                return Err(Error::Spawn);
+            match create(start, job.cast(), stack_size) {
+                Some(id) => Ok(Thread { id, job }),
+                None => {
+                    drop(Box::from_raw(job));
+                    Err(Error::Spawn)
+                }
             }
-            let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
-            let mut failed =
-                libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack_size) != 0;
-            if !failed {
-                failed = libc::pthread_create(
-                    thread.as_mut_ptr(),
-                    attributes.as_ptr(),
-                    start,
-                    job.cast(),
-                ) != 0;
-            }
-            libc::pthread_attr_destroy(attributes.as_mut_ptr());
-            if failed {
-                drop(Box::from_raw(job));
-                return Err(Error::Spawn);
-            }
-            Ok(Thread(thread.assume_init()))
         }
     }
 
     /// Waits for its end.
     pub fn join(self) {
         // SAFETY: joined or detached once, since both take `self`.
-        unsafe { libc::pthread_join(self.0, ptr::null_mut()) };
+        unsafe {
+            libc::pthread_join(self.id, ptr::null_mut());
+            Job::let_go(self.job);
+        }
     }
 
     /// Lets it go.
     pub fn detach(self) {
         // SAFETY: as above.
-        unsafe { libc::pthread_detach(self.0) };
+        unsafe {
+            libc::pthread_detach(self.id);
+            Job::let_go(self.job);
+        }
+    }
+}
+
+/// # Safety
+/// `start` may be called with `argument` on a new thread.
+unsafe fn create(
+    start: extern "C" fn(*mut c_void) -> *mut c_void,
+    argument: *mut c_void,
+    stack_size: usize,
+) -> Option<libc::pthread_t> {
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let mut id = MaybeUninit::<libc::pthread_t>::uninit();
+    // SAFETY: the attributes are initialized before use and destroyed once; the
+    // id is read only if it was written.
+    unsafe {
+        if libc::pthread_attr_init(attributes.as_mut_ptr()) != 0 {
+            return None;
+        }
+        let made = libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack_size) == 0
+            && libc::pthread_create(id.as_mut_ptr(), attributes.as_ptr(), start, argument) == 0;
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        made.then(|| id.assume_init())
     }
 }
 
@@ -189,7 +225,7 @@ extern "C-unwind" fn helper_main(job: *mut c_void) -> *mut c_void {
     let job = job.cast::<Job>();
     // SAFETY: as above.
     unsafe {
-        enter(job, c"rg-interrupts");
+        let _ = enter(job);
         while let Some((index, calls, cause)) = next_interrupt(job) {
             (calls.interrupt)(cause, calls.userdata);
             interrupt_done(job, index, calls);
@@ -199,14 +235,11 @@ extern "C-unwind" fn helper_main(job: *mut c_void) -> *mut c_void {
 }
 
 extern "C-unwind" fn driver_main(job: *mut c_void) -> *mut c_void {
-    let job = job.cast::<Job>();
     // SAFETY: as above.
-    unsafe {
-        enter(job, c"rg-driver");
-        let shared = &(*job).shared;
-        if shared.gate.pass_driver() {
-            drive(shared);
-        }
+    if let Some(shared) = unsafe { enter(job.cast::<Job>()) }
+        && shared.gate.pass_driver()
+    {
+        drive(shared);
     }
     ptr::null_mut()
 }
@@ -251,59 +284,51 @@ pub fn call_observer(shared: &Shared, observer: Observer, event: Event) {
 // ---- what the bare frames call ------------------------------------------------
 
 /// Names the thread and gives its job to the key.
-unsafe fn enter(job: *mut Job, name: &CStr) {
-    // SAFETY: the job is this thread's; the key exists since `spawn` made it.
+unsafe fn enter<'a>(job: *mut Job) -> Option<&'a Arc<Shared>> {
+    // SAFETY: the job is this thread's until `exited`; the key exists since
+    // `spawn` made it.
     unsafe {
-        INSIDE.with(|inside| inside.set(Arc::as_ptr(&(*job).shared)));
-        set_name(name);
-        if let Some(key) = key() {
-            // Fails only without memory; then the job is leaked and its actor
-            // counts as running, which a grace bounds.
-            libc::pthread_setspecific(key, job.cast());
-        }
+        let shared = (*job).shared.as_ref()?;
+        INSIDE.set(Arc::as_ptr(shared));
+        set_name(&(*job).name);
+        // Fails only without memory; then the job is leaked and its actor
+        // counts as running, which a grace bounds.
+        libc::pthread_setspecific(key()?, job.cast());
+        Some(shared)
     }
 }
 
 unsafe fn enter_actor(job: *mut Job) -> Option<(Execute, *mut c_void)> {
-    // SAFETY: the job is this thread's alone.
-    let job = unsafe { &mut *job };
-    let Role::Actor {
-        index,
-        execute,
-        calls,
-        called,
-        ..
-    } = &mut job.role
-    else {
-        return None;
-    };
-    let name = job
-        .shared
-        .with(|machine| thread_name(&machine.records()[*index].name));
-    let start = (*execute, calls.userdata);
-    let shared: *const Shared = &*job.shared;
-    // SAFETY: the job outlives the thread's body, and `enter` only reads it.
+    // SAFETY: the job is this thread's until `exited`.
     unsafe {
-        let called: *mut bool = called;
-        enter(job, &name);
-        if !(*shared).gate.pass() {
+        if !enter(job)?.gate.pass() {
             return None;
         }
-        *called = true;
+        match &mut (*job).role {
+            Role::Actor {
+                execute,
+                calls,
+                called,
+                ..
+            } => {
+                *called = true;
+                Some((*execute, calls.userdata))
+            }
+            _ => None,
+        }
     }
-    Some(start)
 }
 
 unsafe fn leave_actor(job: *mut Job, code: i32) {
-    // SAFETY: the job is this thread's alone.
+    // SAFETY: the job is this thread's until `exited`.
     if let Role::Actor { calls, outcome, .. } = unsafe { &mut (*job).role } {
         *outcome = Some(failure::outcome(code, calls.take_failure));
     }
 }
 
 unsafe fn next_interrupt(job: *mut Job) -> Option<(usize, Calls, *const rg_cause)> {
-    // SAFETY: the job is this thread's alone.
-    let Job { shared, role } = unsafe { &mut *job };
+    // SAFETY: the job is this thread's until `exited`.
+    let Job { shared, role, .. } = unsafe { &mut *job };
     let Role::Helper {
         helper,
         interrupting,
@@ -314,13 +339,14 @@ unsafe fn next_interrupt(job: *mut Job) -> Option<(usize, Calls, *const rg_cause
     let index = helper.next()?;
     *interrupting = Some(index);
     failure::forget();
+    let shared = shared.as_ref()?;
     let calls = shared.actors.lock()[index].calls;
     Some((index, calls, shared.cause()))
 }
 
 unsafe fn interrupt_done(job: *mut Job, index: usize, calls: Calls) {
-    // SAFETY: the job is this thread's alone.
-    let Job { shared, role } = unsafe { &mut *job };
+    // SAFETY: the job is this thread's until `exited`.
+    let Job { shared, role, .. } = unsafe { &mut *job };
     if let Role::Helper {
         helper,
         interrupting,
@@ -329,7 +355,9 @@ unsafe fn interrupt_done(job: *mut Job, index: usize, calls: Calls) {
         *interrupting = None;
         helper.free();
     }
-    let _ = shared.interrupted(index, complaint(calls));
+    if let Some(shared) = shared {
+        let _ = shared.interrupted(index, complaint(calls));
+    }
 }
 
 fn complaint(calls: Calls) -> Option<CString> {
@@ -339,23 +367,30 @@ fn complaint(calls: Calls) -> Option<CString> {
 /// The thread is about to end, whether its start frame returned, or
 /// `pthread_exit` or a cancellation tore it down. Its thread-locals are gone.
 extern "C" fn exited(job: *mut c_void) {
+    let job = job.cast::<Job>();
     // SAFETY: `enter` gave the key this job, and the key calls back once.
-    let Job { shared, role } = *unsafe { Box::from_raw(job.cast::<Job>()) };
+    let Job { shared, role, .. } = unsafe { &mut *job };
+    let shared = shared.take();
+    if let Some(shared) = &shared {
+        report_end(shared, role);
+    }
+    // SAFETY: the thread's last use of its job.
+    unsafe { Job::let_go(job) };
+    // Last, since it may free the group and release its actors.
+    drop(shared);
+}
+
+fn report_end(shared: &Shared, role: &mut Role) {
     match role {
-        Role::Actor {
-            index,
-            outcome,
-            called: true,
-            ..
-        } => {
-            let outcome = outcome.unwrap_or_else(|| {
+        Role::Actor { called: false, .. } => {}
+        Role::Actor { index, outcome, .. } => {
+            let outcome = outcome.take().unwrap_or_else(|| {
                 Outcome::panic(
                     "the actor's thread ended without returning (pthread_exit, or cancelled)",
                 )
             });
-            let _ = shared.returned(index, outcome);
+            let _ = shared.returned(*index, outcome);
         }
-        Role::Actor { .. } => {}
         Role::Helper {
             helper,
             interrupting,
@@ -363,27 +398,35 @@ extern "C" fn exited(job: *mut c_void) {
             helper.lost();
             if let Some(index) = interrupting {
                 let why = text::lossy("the interrupt ended its thread without returning");
-                let _ = shared.interrupted(index, Some(why));
+                let _ = shared.interrupted(*index, Some(why));
             }
         }
         Role::Driver => shared.over.set(),
     }
 }
 
-/// Linux allows 15 bytes.
-fn thread_name(name: &CStr) -> CString {
+/// A thread's name with its NUL: Linux allows 15 bytes.
+const NAME: usize = 16;
+
+fn thread_name(name: &CStr) -> [u8; NAME] {
     let name = name.to_string_lossy();
-    text::lossy(text::prefix(&name, 15))
+    let name = text::prefix(&name, NAME - 1).as_bytes();
+    let mut bytes = [0; NAME];
+    bytes[..name.len()].copy_from_slice(name);
+    bytes
 }
 
-fn set_name(name: &CStr) {
-    // SAFETY: the name is a C string of at most 15 bytes.
+fn set_name(name: &[u8; NAME]) {
+    let name: *const libc::c_char = name.as_ptr().cast();
+    // SAFETY: at most 15 bytes and a NUL.
     #[cfg(target_os = "linux")]
     unsafe {
-        libc::pthread_setname_np(libc::pthread_self(), name.as_ptr());
+        libc::pthread_setname_np(libc::pthread_self(), name);
     }
+    // SAFETY: as above.
     #[cfg(target_os = "macos")]
     unsafe {
-        libc::pthread_setname_np(name.as_ptr());
+        libc::pthread_setname_np(name);
     }
+    let _ = name;
 }
