@@ -648,7 +648,9 @@ int rg_set_chain_signals(struct rg_group *group, int on);
 
 /**
  * Sets the grace: how long after stopping began rg_run returns at the latest,
- * whatever is stuck (rule 10).
+ * whatever is stuck (rule 10). A thread is kept ready to call the interrupts;
+ * only if one of them hangs and no other thread is to be had does the driver
+ * call the next itself, and waits for it.
  *
  * @param group       the group, which has not been run.
  * @param timeout_ms  in milliseconds; negative (the default): wait for ever.

@@ -121,12 +121,21 @@ impl Report {
     }
 
     fn headline(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let started = self.records.iter().any(|record| record.started.is_some());
         let Some(cause) = &self.cause else {
             return match self.code {
                 Some(_) => writeln!(f, "rungroup: no actors, nothing to run"),
-                None => writeln!(f, "rungroup: running for {}", Time(self.end)),
+                None if started => writeln!(f, "rungroup: running for {}", Time(self.end)),
+                None => writeln!(f, "rungroup: not run"),
             };
         };
+        if !started {
+            return writeln!(
+                f,
+                "rungroup: stopped with code {} before it was run",
+                cause.code
+            );
+        }
         match cause.index {
             Some(index) => {
                 let name = self.records[index].name.to_string_lossy();

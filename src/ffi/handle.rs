@@ -875,7 +875,8 @@ unsafe extern "C" fn drive_return(
 
 unsafe extern "C" fn drive_next(handle: *mut rg_group, value: *mut i64) -> c_int {
     boundary(Error::Panic.code(), || {
-        let shared = &group(handle).shared;
+        // Kept: after the last step another thread may free the handle.
+        let shared = group(handle).shared.clone();
         // SAFETY: NULL or the caller's to write.
         let Some(value) = (unsafe { value.as_mut() }) else {
             return Error::Invalid.code();

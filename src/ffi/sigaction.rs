@@ -191,8 +191,16 @@ fn same(a: &sigaction, b: &sigaction) -> bool {
     // SAFETY: both masks are valid, and so are the numbers asked for.
     let blocks =
         |action: &sigaction, signal| unsafe { libc::sigismember(&action.sa_mask, signal) == 1 };
+    // Only the flags that a program sets: the C library adds one of its own.
+    let flags = libc::SA_NOCLDSTOP
+        | libc::SA_NOCLDWAIT
+        | libc::SA_SIGINFO
+        | libc::SA_ONSTACK
+        | libc::SA_RESTART
+        | libc::SA_NODEFER
+        | libc::SA_RESETHAND;
     a.sa_sigaction == b.sa_sigaction
-        && a.sa_flags == b.sa_flags
+        && (a.sa_flags ^ b.sa_flags) & flags == 0
         && (1..SIGNALS as c_int).all(|signal| blocks(a, signal) == blocks(b, signal))
 }
 

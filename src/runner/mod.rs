@@ -206,6 +206,8 @@ impl Shared {
                 drop((state, actors));
                 self.stop.set();
                 if detached {
+                    // Nothing to wait for but the observer.
+                    thread::drive(self);
                     self.over.set();
                 }
                 return Ok(());
