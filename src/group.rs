@@ -208,7 +208,7 @@ pub struct ActorBuilder<'a> {
 }
 
 impl ActorBuilder<'_> {
-    /// Bytes of stack; the default is 8 MiB.
+    /// Bytes of stack, from 16 KiB to 2^46; the default is 8 MiB.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = bytes;
         self

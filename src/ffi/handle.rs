@@ -484,7 +484,6 @@ unsafe extern "C" fn add_actor(
     // Version 0.1's size. Later fields are read only where `size` has them.
     const SIZE: usize = size_of::<rg_actor>();
     const SANE: usize = 4096;
-    const STACKS: std::ops::RangeInclusive<usize> = 16 << 10..=1 << 46;
     checked(|| {
         if actor.is_null() {
             return Err(Error::Invalid);
@@ -498,9 +497,6 @@ unsafe extern "C" fn add_actor(
         let actor = unsafe { &*actor };
         let execute = actor.execute.ok_or(Error::Invalid)?;
         let interrupt = actor.interrupt.ok_or(Error::Invalid)?;
-        if actor.stack_size != 0 && !STACKS.contains(&actor.stack_size) {
-            return Err(Error::Invalid);
-        }
         // SAFETY: NULL or a C string, by the caller's promise.
         let name = unsafe { read_name(actor.name)? };
         let calls = Calls {

@@ -29,6 +29,10 @@ use thread::{Job, Thread};
 /// Rust's 2 MiB.
 pub const DEFAULT_STACK: usize = 8 << 20;
 
+/// The stacks that an actor may ask for: a thread cannot do with less, and no
+/// machine has more.
+const STACKS: std::ops::RangeInclusive<usize> = 16 << 10..=1 << 46;
+
 /// The state under the lock.
 pub struct State {
     /// The contract.
@@ -128,6 +132,9 @@ impl Shared {
     /// Adds an actor. A refused one is handed back: its userdata is still the
     /// caller's (rule 13).
     pub fn add(&self, name: Option<CString>, mut actor: Actor) -> Result<usize, (Error, Actor)> {
+        if actor.stack_size != 0 && !STACKS.contains(&actor.stack_size) {
+            return Err((Error::Invalid, actor));
+        }
         let mut state = self.state.lock();
         match state.machine.add(name) {
             Ok(index) => {

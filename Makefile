@@ -1,0 +1,72 @@
+# GNU make. `make help` lists the targets.
+
+SHELL := /bin/bash
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC ?= cc
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+MAJOR := $(firstword $(subst ., ,$(VERSION)))
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PYTHON := $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
+C_FILES = $(shell find examples tests benches -name '*.c' 2>/dev/null)
+LIB := $(DESTDIR)$(PREFIX)/lib
+
+.PHONY: help setup lib header demo test lint bench install uninstall clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup:
+	@scripts/setup.sh
+
+lib: ## build the C library into build/lib
+	cargo rustc --release --locked --lib --crate-type cdylib,staticlib
+	@mkdir -p build/lib
+	@cp $(TARGET)/release/librungroup.so build/lib/librungroup.so.$(VERSION)
+	@ln -sf librungroup.so.$(VERSION) build/lib/librungroup.so.$(MAJOR)
+	@ln -sf librungroup.so.$(MAJOR) build/lib/librungroup.so
+	@# Some linkers refuse the bitcode.
+	@objcopy --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \
+		$(TARGET)/release/librungroup.a build/lib/librungroup.a
+
+header: ## write include/rungroup.h anew from the sources
+	RUNGROUP_WRITE_HEADER=1 cargo test --locked --test header
+
+demo: setup lib ## run the four-component program and ask it things; KEEP=1: leave it to you
+	$(CC) -std=c99 -O2 -Iinclude examples/four_actors/main.c -o build/four_actors \
+		-Lbuild/lib -lrungroup -lmicrohttpd -lpthread -Wl,-rpath,'$$ORIGIN/lib'
+	@scripts/demo.sh
+
+test: setup lib ## all tests; QUICK=1 leaves out valgrind and the rarer standards
+	@$(PYTHON) scripts/test.py
+
+lint: setup ## formatting and static checks
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
+	.venv/bin/ruff check scripts $(wildcard benches)
+	.venv/bin/ruff format --check --line-length 90 scripts
+	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck scripts/*.sh .ci/run; fi
+
+bench: setup lib ## compare with the peers
+	$(PYTHON) benches/run.py
+
+install: lib ## install into PREFIX (/usr/local), below DESTDIR
+	install -d $(DESTDIR)$(PREFIX)/include $(LIB)/pkgconfig
+	install -m 644 include/rungroup.h $(DESTDIR)$(PREFIX)/include/
+	install -m 755 build/lib/librungroup.so.$(VERSION) $(LIB)/
+	ln -sf librungroup.so.$(VERSION) $(LIB)/librungroup.so.$(MAJOR)
+	ln -sf librungroup.so.$(MAJOR) $(LIB)/librungroup.so
+	install -m 644 build/lib/librungroup.a $(LIB)/
+	sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@VERSION@|$(VERSION)|' rungroup.pc.in \
+		>$(LIB)/pkgconfig/rungroup.pc
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/include/rungroup.h $(LIB)/librungroup.so \
+		$(LIB)/librungroup.so.$(MAJOR) $(LIB)/librungroup.so.$(VERSION) \
+		$(LIB)/librungroup.a $(LIB)/pkgconfig/rungroup.pc
+
+clean: ## remove everything built
+	rm -rf build .venv
+	cargo clean

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Checks for the tools that the Makefile needs, and installs what it can.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Debian package names; what each is needed for is in has().
+required=(gcc binutils pkg-config python3 curl libmicrohttpd-dev)
+optional=(clang valgrind shellcheck)
+
+has() {
+    case $1 in
+    gcc) command -v cc ;;
+    binutils) command -v objcopy ;;
+    libmicrohttpd-dev) echo '#include <microhttpd.h>' | cc -E -o /dev/null - ;;
+    *) command -v "$1" ;;
+    esac >/dev/null 2>&1
+}
+
+missing() {
+    local package
+    for package in "$@"; do
+        has "$package" || echo "$package"
+    done
+}
+
+apt_install() {
+    command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
+    echo "setup: installing $*"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update >/dev/null 2>&1 || true
+    apt-get install -y --no-install-recommends "$@" >/dev/null 2>&1
+}
+
+stop() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+command -v cargo >/dev/null || stop "cargo is missing: install Rust 1.88 or later from https://rustup.rs"
+cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt ||
+    stop "rustfmt is missing: rustup component add rustfmt"
+cargo clippy --version >/dev/null 2>&1 || rustup component add clippy ||
+    stop "clippy is missing: rustup component add clippy"
+
+mapfile -t want < <(missing "${required[@]}" "${optional[@]}")
+for package in "${want[@]}"; do
+    apt_install "$package" || true
+done
+
+mapfile -t want < <(missing "${required[@]}")
+((${#want[@]} == 0)) || stop "missing: ${want[*]} (names of Debian packages); install them and try again"
+
+mapfile -t want < <(missing "${optional[@]}")
+if ((${#want[@]})); then
+    [ "${CI:-}" != true ] || stop "missing, and CI=true: ${want[*]}"
+    echo "setup: ${want[*]} missing: their checks are left out"
+fi
+
+# The formatters, at fixed versions, since each formats in its own way.
+tools=(clang-format==14.0.6 ruff==0.8.4)
+if [ "$(cat .venv/tools 2>/dev/null)" != "${tools[*]}" ]; then
+    python3 -m venv .venv >/dev/null 2>&1 ||
+        { apt_install python3-venv && python3 -m venv .venv >/dev/null; } ||
+        python3 -m venv --without-pip .venv ||
+        stop "python3 -m venv does not work: install python3-venv"
+    pip=(.venv/bin/python -m pip)
+    "${pip[@]}" --version >/dev/null 2>&1 || pip=(python3 -m pip --python .venv/bin/python)
+    "${pip[@]}" install --quiet --disable-pip-version-check "${tools[@]}" ||
+        stop "pip could not install ${tools[*]} into .venv"
+    echo "${tools[*]}" >.venv/tools
+fi

@@ -1,0 +1,303 @@
+"""Runs every check, one by one; ends with "N passed, M failed".
+
+    test.py [WORD]    only the checks whose name contains WORD
+
+QUICK=1 leaves out valgrind and all but the oldest and newest standards.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+LIB = BUILD / "lib"
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+QUICK = bool(os.environ.get("QUICK"))
+WATCHDOG = 300  # seconds a command may take; the first cargo build has longer
+STRICT = "-Wall -Wextra -Wpedantic -Wstrict-prototypes -Werror".split()
+COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+RPATH = [f"-L{LIB}", "-lrungroup", f"-Wl,-rpath,{LIB}", "-lpthread"]
+TEST_BIN = BUILD / "tests"
+# Under valgrind: more slack, in ms, since it is slow; and not at all those that
+# want speed (cycles) or a signal that it keeps to itself (signals).
+VALGRIND_ARGUMENTS = {"stuck": ["2000"]}
+NOT_VALGRIND = {"cycles", "signals"}
+LARGEST = 450 * 1024
+
+
+class Failed(Exception):
+    pass
+
+
+def expect(condition, what):
+    if not condition:
+        raise Failed(what)
+
+
+def run(*command, timeout=WATCHDOG, expected=0, **options):
+    """The command's output; another exit status than the expected one is a failure."""
+    command = [str(part) for part in command]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=options.pop("cwd", ROOT),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout,
+            **options,
+        )
+    except subprocess.TimeoutExpired as error:
+        output = (error.stdout or b"").decode(errors="replace")
+        raise Failed(f"{output}\n$ {' '.join(command)}\nhangs") from None
+    if done.returncode != expected:
+        raise Failed(
+            f"{done.stdout}\n$ {' '.join(command)}\nexit status {done.returncode}"
+        )
+    return done.stdout
+
+
+def compile_c(source, program, *libraries, compiler="gcc", standard="c99"):
+    program.parent.mkdir(parents=True, exist_ok=True)
+    flags = [f"-std={standard}", "-g", "-O1", *STRICT, "-Iinclude"]
+    run(compiler, *flags, source, "-o", program, *RPATH, *libraries)
+    return program
+
+
+def cargo_test():
+    return run("cargo", "test", "--locked", timeout=1200)
+
+
+def exported_symbols():
+    lines = run("nm", "-D", "--defined-only", LIB / "librungroup.so").splitlines()
+    names = {line.split()[-1].split("@")[0] for line in lines}
+    header = (ROOT / "include/rungroup.h").read_text()
+    declared = set(
+        re.findall(r"\b(rg_\w+)\(", re.sub(r"/\*.*?\*/", "", header, flags=re.S))
+    )
+    expect(names == declared, f"exported and declared differ: {sorted(names ^ declared)}")
+
+
+def needed_libraries():
+    dynamic = run("readelf", "-d", LIB / "librungroup.so")
+    needed = re.findall(r"NEEDED.*\[(.*)\]", dynamic)
+    allowed = re.compile(r"(lib(c|m|dl|pthread|rt|gcc_s)|ld-linux.*)\.so\.\d+")
+    strangers = [name for name in needed if not allowed.fullmatch(name)]
+    expect(not strangers, f"it needs {strangers}")
+    expect(
+        "[librungroup.so.0]" in dynamic, f"the soname is not librungroup.so.0:\n{dynamic}"
+    )
+    expect("NODELETE" in dynamic, "dlclose may unmap it")
+
+
+def library_size():
+    size = (LIB / "librungroup.so").stat().st_size
+    expect(size <= LARGEST, f"librungroup.so has {size} bytes, more than {LARGEST}")
+
+
+def header_check(compiler, standard):
+    """Compiled alone and included twice, without a warning."""
+    language = "c++" if "+" in standard else "c"
+    flags = [flag for flag in STRICT if language == "c" or flag != "-Wstrict-prototypes"]
+    command = [compiler, f"-std={standard}", *flags, "-Wconversion", "-Wshadow"]
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "twice.c"
+        source.write_text(
+            "#include <rungroup.h>\n#include <rungroup.h>\n"
+            "int version(void);\nint version(void) { return RG_VERSION_NUMBER; }\n"
+        )
+        run(*command, "-x", language, "-Iinclude", "-fsyntax-only", source)
+
+
+def version():
+    """The header, the library and Cargo.toml have one version."""
+    cargo = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
+    source = TEST_BIN / "version.c"
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_text(
+        "#include <rungroup.h>\n#include <stdio.h>\n"
+        "int main(void) {\n"
+        '    printf("%d.%d.%d %d %s\\n", RG_VERSION_MAJOR, RG_VERSION_MINOR, RG_VERSION_PATCH,\n'
+        "           RG_VERSION_NUMBER, rg_version());\n    return 0;\n}\n"
+    )
+    major, minor, patch = (int(part) for part in cargo.split("."))
+    number = major * 10000 + minor * 100 + patch
+    output = run(compile_c(source, TEST_BIN / "version")).strip()
+    expect(output == f"{cargo} {number} {cargo}", f"Cargo.toml: {cargo}, C: {output}")
+
+
+def first(command):
+    """What the README says that it prints; only "returned" lines may change places."""
+    lines = run(*command).splitlines()
+    expect(lines[:4] == ["third: 1", "third: 2", "third: 3", "third: returned"], lines)
+    names = ["first", "second", "third"]
+    interrupted = [line for line in lines if "interrupted" in line]
+    expect(interrupted == [f"{name}: interrupted, code 0" for name in names], lines)
+    returned = {line for line in lines if line.endswith("returned")}
+    expect(returned == {f"{name}: returned" for name in names} and len(lines) == 9, lines)
+
+
+def first_in_c(compiler):
+    first(
+        [compile_c("examples/first.c", TEST_BIN / f"first_{compiler}", compiler=compiler)]
+    )
+
+
+def first_static():
+    program = TEST_BIN / "first_static"
+    archive = ["-Iinclude", LIB / "librungroup.a", "-lpthread", "-lm", "-ldl"]
+    run("gcc", "-std=c99", "examples/first.c", "-o", program, *archive)
+    first([program])
+
+
+def example(name):
+    """Built by cargo test; asked for here since that may have been left out."""
+    run("cargo", "build", "--locked", "--example", name, timeout=1200)
+    return TARGET / "debug/examples" / name
+
+
+def four_actors_in_c():
+    program = compile_c(
+        "examples/four_actors/main.c", TEST_BIN / "four_actors", "-lmicrohttpd"
+    )
+    return run(sys.executable, "scripts/check_four_actors.py", program)
+
+
+def four_actors_in_rust():
+    return run(sys.executable, "scripts/check_four_actors.py", example("four_actors"))
+
+
+def install():
+    """What make install puts somewhere serves a program outside, and all of it goes again."""
+    prefix = BUILD / "prefix"
+    shutil.rmtree(prefix, ignore_errors=True)
+    run("make", "install", f"PREFIX={prefix}", timeout=1200)
+    places = {**os.environ, "PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig")}
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(ROOT / "examples/first.c", folder)
+        flags = run("pkg-config", "--cflags", "--libs", "rungroup", env=places).split()
+        run("cc", "first.c", "-o", "first", *flags, cwd=folder)
+        first(["env", f"LD_LIBRARY_PATH={prefix / 'lib'}", Path(folder) / "first"])
+        flags = run(
+            "pkg-config", "--static", "--cflags", "--libs", "rungroup", env=places
+        )
+        run("cc", "-static", "first.c", "-o", "static", *flags.split(), cwd=folder)
+        first([Path(folder) / "static"])
+    run("make", "uninstall", f"PREFIX={prefix}")
+    left = [path for path in prefix.rglob("*") if not path.is_dir()]
+    expect(not left, f"make uninstall left {left}")
+
+
+def destdir():
+    """With DESTDIR the files go below it, and the .pc still says PREFIX."""
+    staged = BUILD / "staged"
+    shutil.rmtree(staged, ignore_errors=True)
+    run("make", "install", f"DESTDIR={staged}", "PREFIX=/usr", timeout=1200)
+    pc = (staged / "usr/lib/pkgconfig/rungroup.pc").read_text()
+    expect(pc.startswith("prefix=/usr\n") and "@" not in pc, pc)
+    shutil.rmtree(staged)
+
+
+def documents():
+    """The changelog and the header name the same functions."""
+    lines = run("nm", "-D", "--defined-only", LIB / "librungroup.so").splitlines()
+    exported = {line.split()[-1] for line in lines}
+    changelog = set(re.findall(r"`(rg_\w+)`", (ROOT / "CHANGELOG.md").read_text()))
+    expect(exported <= changelog, f"not in CHANGELOG.md: {sorted(exported - changelog)}")
+
+
+def checks():
+    """Every check: a name, and what to call."""
+    yield "cargo test", cargo_test
+    yield "exported symbols", exported_symbols
+    yield "needed libraries", needed_libraries
+    yield "library size", library_size
+    standards = ["c99", "c11", "c17", "c++11", "c++17", "c++20"]
+    for compiler in COMPILERS:
+        for standard in ("c99", "c++20") if QUICK else standards:
+            yield (
+                f"header {compiler} {standard}",
+                lambda c=compiler, s=standard: header_check(c, s),
+            )
+    yield "version", version
+    yield "README", lambda: run(sys.executable, "scripts/check_readme.py")
+    yield "CHANGELOG", documents
+
+    programs = []
+    for source in sorted(ROOT.glob("tests/c/*.c")):
+        if not source.name.startswith("link_"):
+            programs.append((source, TEST_BIN / source.stem, []))
+    source = ROOT / "tests/conformance/conformance.c"
+    for mode in ([], ["--start"], ["--drive"]):
+        arguments = ["tests/conformance/cases.txt", *mode]
+        programs.append((source, TEST_BIN / "conformance", arguments))
+    for source, program, arguments in programs:
+        name = " ".join([source.stem, *arguments[1:]])
+        yield (
+            f"C: {name}",
+            lambda s=source, p=program, a=arguments: run(compile_c(s, p), *a),
+        )
+        if shutil.which("valgrind") and not QUICK and source.stem not in NOT_VALGRIND:
+            arguments = arguments + VALGRIND_ARGUMENTS.get(source.stem, [])
+            yield (
+                f"valgrind: {name}",
+                lambda s=source, p=program, a=arguments: valgrind(compile_c(s, p), a),
+            )
+
+    for compiler in COMPILERS:
+        yield f"first.c {compiler}", lambda c=compiler: first_in_c(c)
+    yield "first.c static", first_static
+    yield "first.rs", lambda: first([example("first")])
+    yield "four_actors in C", four_actors_in_c
+    yield "four_actors in Rust", four_actors_in_rust
+    yield "install", install
+    yield "install with DESTDIR", destdir
+
+
+def valgrind(program, arguments):
+    """No invalid access, and nothing lost (what stuck actors keep is still reachable)."""
+    strict = [
+        "--error-exitcode=99",
+        "--fair-sched=yes",
+        "--leak-check=full",
+        "--show-leak-kinds=definite",
+        "--errors-for-leak-kinds=definite",
+    ]
+    run("valgrind", "--quiet", *strict, program, *arguments)
+
+
+def counts(output):
+    """How many a check's own output says it holds; without a word: itself."""
+    passed = sum(int(number) for number in re.findall(r"\b(\d+) passed", output or ""))
+    failed = sum(int(number) for number in re.findall(r"\b(\d+) failed", output or ""))
+    return passed, failed
+
+
+def main():
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    passed = failed = 0
+    for name, check in checks():
+        if word not in name:
+            continue
+        try:
+            inside, _ = counts(check())
+            print(f"ok {name}" + (f" ({inside})" if inside else ""), flush=True)
+            passed += max(inside, 1)
+        except Failed as error:
+            print(f"FAIL {name}\n{error}", flush=True)
+            within = counts(str(error))
+            passed += within[0]
+            failed += max(within[1], 1)
+    print(f"{passed} passed, {failed} failed")
+    return failed > 0 or passed == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
