@@ -21,7 +21,6 @@
 
 #include <rungroup.h>
 
-#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
@@ -32,6 +31,7 @@
 #include <initializer_list>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <ostream>
 #include <shared_mutex>
@@ -112,9 +112,9 @@ enum class state {
     added = RG_STATE_ADDED,
     /** Not returned. */
     running = RG_STATE_RUNNING,
-    /** Returned, or threw. */
+    /** Returned. */
     returned = RG_STATE_RETURNED,
-    /** Left its thread without returning. */
+    /** Threw, or left its thread. */
     panicked = RG_STATE_PANICKED
 };
 
@@ -180,6 +180,17 @@ template <class Rep, class Period>
         std::ceil(std::chrono::duration<double, std::milli>(time).count());
     const double most = 9e15; // some 285,000 years: for ever, and exact
     return static_cast<std::int64_t>(count > most ? most : count > 0 ? count : 0);
+}
+
+/** What an exception says, as long as it exists. */
+[[nodiscard]] inline const char *text(const std::exception_ptr &exception) noexcept {
+    try {
+        std::rethrow_exception(exception);
+    } catch (const std::exception &caught) {
+        return caught.what();
+    } catch (...) {
+        return "an exception that is no std::exception";
+    }
 }
 
 /** What an actor's functions threw. */
@@ -301,14 +312,15 @@ class hub {
         the library's own locks. */
     void pass() { const std::lock_guard<std::mutex> lock(mutex_); }
 
-    /** Keeps the exception that is being handled, and its text. */
-    void keep(std::exception_ptr &place, const char *what) {
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            place = std::current_exception();
-        }
-        rg_fail(RG_EPANIC, what);
+    /** Keeps an exception. Its text lives as long as it does. */
+    const char *keep(std::exception_ptr &place, const std::exception_ptr &exception) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        place = exception;
+        return text(exception);
     }
+
+    /** Rung by the first interrupt. */
+    [[nodiscard]] const std::shared_ptr<bell> &first_interrupt() const { return bell_; }
 
     /** Why the group stops, for C++. */
     [[nodiscard]] cause translate(const rg_cause &why) {
@@ -331,6 +343,7 @@ class hub {
     std::mutex mutex_; // of the rest
     int fd_ = -1;
     std::vector<std::shared_ptr<thrown>> thrown_;
+    const std::shared_ptr<bell> bell_ = std::make_shared<bell>();
 };
 
 } // namespace detail
@@ -397,27 +410,461 @@ class completion {
 
     /** It threw: run() rethrows the exception if this actor is the first. */
     void fail(const std::exception_ptr &exception) const {
-        std::string what;
-        try {
-            std::rethrow_exception(exception);
-        } catch (const std::exception &caught) {
-            what = caught.what();
-        } catch (...) {
-            what = "an exception that is no std::exception";
-        }
-        const auto hub = hub_; // outlives the actor, which may go with this call
-        keep_(exception);
-        complete(RG_EPANIC, what);
-        hub->pass();
+        complete(RG_EPANIC, hub_->keep(place_->execute, exception));
     }
 
     /** Not part of the interface. */
     completion(rg_completion *done, std::shared_ptr<detail::hub> hub,
-               std::function<void(const std::exception_ptr &)> keep)
-        : done_(done), hub_(std::move(hub)), keep_(std::move(keep)) {}
+               std::shared_ptr<detail::thrown> place)
+        : done_(done), hub_(std::move(hub)), place_(std::move(place)) {}
 
   private:
     rg_completion *done_;
     std::shared_ptr<detail::hub> hub_;
-    std::function<void(const std::exception_ptr &)> keep_;
+    std::shared_ptr<detail::thrown> place_;
 };
+
+namespace detail {
+
+/** An accepted actor: the userdata of the C functions below. */
+class actor {
+  public:
+    explicit actor(std::shared_ptr<hub> group) : group_(std::move(group)) {}
+    actor(const actor &) = delete;
+    actor &operator=(const actor &) = delete;
+    virtual ~actor() noexcept(false) = default; // a captured value's may throw
+
+    virtual int execute() { return 0; }       // an async actor's
+    virtual void start(const completion &) {} // a threaded one's
+    virtual void interrupt(const rg_cause &why) = 0;
+
+    [[nodiscard]] const std::shared_ptr<hub> &group() const { return group_; }
+    [[nodiscard]] const std::shared_ptr<thrown> &place() const { return place_; }
+    [[nodiscard]] const std::shared_ptr<bell> &interrupted() const { return bell_; }
+
+  private:
+    std::shared_ptr<hub> group_;
+    std::shared_ptr<thrown> place_ = std::make_shared<thrown>();
+    std::shared_ptr<bell> bell_ = std::make_shared<bell>();
+};
+
+/** The interrupt of an actor that has none. */
+struct nothing {
+    void operator()() const noexcept {}
+};
+
+/** What threaded and async actors have in common. */
+template <class Work, class Interrupt> class callables : public actor {
+  public:
+    template <class W, class I>
+    callables(std::shared_ptr<hub> group, W &&work, I &&interrupt)
+        : actor(std::move(group)), work_(std::forward<W>(work)),
+          interrupt_(std::forward<I>(interrupt)) {}
+
+    void interrupt(const rg_cause &why) override {
+        if constexpr (std::is_invocable_v<Interrupt &, const cause &>) {
+            static_cast<void>(std::invoke(interrupt_, this->group()->translate(why)));
+        } else {
+            static_cast<void>(why);
+            static_cast<void>(std::invoke(interrupt_));
+        }
+    }
+
+  protected:
+    [[nodiscard]] Work &work() noexcept { return work_; }
+
+  private:
+    Work work_;
+    Interrupt interrupt_;
+};
+
+/** An actor with a thread. */
+template <class Work, class Interrupt>
+class threaded final : public callables<Work, Interrupt> {
+  public:
+    using callables<Work, Interrupt>::callables;
+
+    int execute() override {
+        if constexpr (std::is_invocable_v<Work &, stop_token>)
+            return call(stop_token(this->group(), this->interrupted()));
+        else
+            return call();
+    }
+
+  private:
+    template <class... Arguments> int call(Arguments... arguments) {
+        using result = std::invoke_result_t<Work &, Arguments...>;
+        static_assert(std::is_void_v<result> || std::is_same_v<result, int>,
+                      "execute returns int or void");
+        if constexpr (std::is_void_v<result>) {
+            std::invoke(this->work(), std::move(arguments)...);
+            return 0;
+        } else {
+            return std::invoke(this->work(), std::move(arguments)...);
+        }
+    }
+};
+
+/** An actor without one. */
+template <class Start, class Interrupt>
+class async final : public callables<Start, Interrupt> {
+  public:
+    using callables<Start, Interrupt>::callables;
+
+    void start(const completion &done) override {
+        static_cast<void>(std::invoke(this->work(), done));
+    }
+};
+
+// What the library calls. Nothing but a forced unwinding (pthread_exit, a
+// cancellation) leaves them, which must go on to the thread's first frame.
+
+inline int call_execute(void *userdata) {
+    actor &self = *static_cast<actor *>(userdata);
+    int code = RG_EPANIC;
+    try {
+        self.group()->pass();
+        code = self.execute();
+        self.group()->pass();
+#ifdef __GLIBCXX__
+    } catch (const abi::__forced_unwind &) {
+        throw;
+#endif
+    } catch (...) {
+        rg_fail(code,
+                self.group()->keep(self.place()->execute, std::current_exception()));
+    }
+    return code;
+}
+
+inline void call_start(rg_completion *done, void *userdata) {
+    actor &self = *static_cast<actor *>(userdata);
+    try {
+        self.start(completion(done, self.group(), self.place()));
+#ifdef __GLIBCXX__
+    } catch (const abi::__forced_unwind &) {
+        throw;
+#endif
+    } catch (...) {
+        rg_complete(done, RG_EPANIC,
+                    self.group()->keep(self.place()->execute, std::current_exception()));
+    }
+}
+
+inline void call_interrupt(const rg_cause *why, void *userdata) {
+    actor &self = *static_cast<actor *>(userdata);
+    try {
+        self.group()->pass();
+        self.group()->first_interrupt()->ring();
+        self.interrupted()->ring();
+        self.interrupt(*why);
+        self.group()->pass();
+#ifdef __GLIBCXX__
+    } catch (const abi::__forced_unwind &) {
+        throw;
+#endif
+    } catch (...) {
+        rg_fail(RG_EPANIC,
+                self.group()->keep(self.place()->interrupt, std::current_exception()));
+    }
+}
+
+inline void call_release(void *userdata) {
+    actor *self = static_cast<actor *>(userdata);
+    const auto group = self->group();
+    group->pass();
+    try {
+        delete self;
+    } catch (...) { // from a destructor: there is nobody left to be told
+    }
+}
+
+} // namespace detail
+
+/**
+ * A group of actors. Movable, also while it runs; not copyable. Its member
+ * functions may be called from any thread; but actors that may get stuck must
+ * not refer to the group itself: a stop_token outlives it.
+ *
+ * A function that the library refuses throws error, with its number; one of a
+ * moved-from group does (RG_EINVAL).
+ */
+class group {
+  public:
+    /** An empty group. Throws std::bad_alloc. */
+    group() : hub_(std::make_shared<detail::hub>()) {}
+
+    group(group &&) noexcept = default;
+
+    /** The group that was here goes, as in the destructor. */
+    group &operator=(group &&other) noexcept {
+        if (this != &other) {
+            reset();
+            hub_ = std::move(other.hub_);
+        }
+        return *this;
+    }
+
+    group(const group &) = delete;
+    group &operator=(const group &) = delete;
+
+    /**
+     * Stops and waits for a run that start() began and that is not over; then
+     * destroys the callables, but for those of stuck actors: the last of these
+     * to return destroys all that is left, on its thread.
+     *
+     * An exception from such a destructor, where it may throw at all
+     * (noexcept(false)), is dropped; from any other the language calls
+     * std::terminate.
+     */
+    ~group() { reset(); }
+
+    /**
+     * Adds an actor.
+     *
+     * @param name        UTF-8, at most 255 bytes; empty: "actor-<index>".
+     * @param execute     does the work on a thread of its own: called once,
+     *                    with a stop_token (or std::stop_token) if it takes
+     *                    one; returns int or nothing, which is 0.
+     * @param interrupt   makes execute return: called once, with the cause if
+     *                    it takes a const cause &. It must not wait for its
+     *                    execute, and may come before it (rule 8).
+     * @param stack_size  of the thread, in bytes; 0: 8 MiB.
+     *
+     * Both are moved or copied in and live until they can no longer run. What
+     * execute throws is kept, and is its return, with RG_EPANIC and what() as
+     * message; what interrupt throws is kept in the report. pthread_exit and a
+     * cancellation unwind execute and are its return, too; in an interrupt
+     * that needs a grace or start(), since otherwise it would be run()'s
+     * caller that ends, and the process is aborted. Neither may meet a
+     * noexcept function, nor a catch (...) that does not rethrow.
+     */
+    template <class Execute, class Interrupt>
+    void add(const std::string &name, Execute &&execute, Interrupt &&interrupt,
+             std::size_t stack_size = 0) {
+        using work = std::decay_t<Execute>;
+        static_assert(std::is_invocable_v<work &, stop_token> ||
+                          std::is_invocable_v<work &>,
+                      "execute takes nothing, or a stop_token");
+        auto made = make<detail::threaded>(std::forward<Execute>(execute),
+                                           std::forward<Interrupt>(interrupt));
+        rg_actor actor{};
+        actor.size = sizeof actor;
+        actor.name = name.empty() ? nullptr : name.c_str();
+        actor.execute = detail::call_execute;
+        actor.interrupt = detail::call_interrupt;
+        actor.userdata = made.get();
+        actor.release = detail::call_release;
+        actor.stack_size = stack_size;
+        made->group()->add(made->place(), [&actor](rg_group *handle) {
+            return rg_add_actor(handle, &actor);
+        });
+        static_cast<void>(made.release()); // the library's, until call_release
+    }
+
+    /** Adds an actor that needs no interrupt, since it watches its stop_token. */
+    template <class Execute> void add(const std::string &name, Execute &&execute) {
+        static_assert(std::is_invocable_v<std::decay_t<Execute> &, stop_token>,
+                      "an execute without an interrupt must take a stop_token");
+        add(name, std::forward<Execute>(execute), detail::nothing());
+    }
+
+    /**
+     * Adds an actor without a thread: an event loop's, say.
+     *
+     * @param name       as for add.
+     * @param start      called once with a completion, by the thread in run()
+     *                   or start(); must return soon. What it throws is the
+     *                   actor's return.
+     * @param interrupt  as for add; makes the actor complete.
+     */
+    template <class Start, class Interrupt>
+    void add_async(const std::string &name, Start &&start, Interrupt &&interrupt) {
+        static_assert(std::is_invocable_v<std::decay_t<Start> &, const completion &>,
+                      "start takes a completion");
+        auto made = make<detail::async>(std::forward<Start>(start),
+                                        std::forward<Interrupt>(interrupt));
+        made->group()->add(made->place(), [&](rg_group *handle) {
+            return rg_add_async(handle, name.empty() ? nullptr : name.c_str(),
+                                detail::call_start, detail::call_interrupt, made.get(),
+                                detail::call_release);
+        });
+        static_cast<void>(made.release());
+    }
+
+    /**
+     * Adds an actor that returns when one of the signals comes, with 128 plus
+     * its number. Without arguments: SIGINT and SIGTERM.
+     */
+    void add_signals(std::initializer_list<int> signals = {}) {
+        detail::checked(rg_add_signals(
+            handle(), signals.size() == 0 ? nullptr : signals.begin(), signals.size()));
+    }
+
+    /** Sets how long after stopping began run() returns at the latest, rounded
+        up to milliseconds; as long as none is set it waits for ever. */
+    template <class Rep, class Period>
+    void set_grace(std::chrono::duration<Rep, Period> grace) {
+        detail::checked(rg_set_grace(handle(), detail::millis(grace)));
+    }
+
+    /** Sets the order of interrupts. */
+    void set_order(order order) {
+        detail::checked(rg_set_order(handle(), static_cast<int>(order)));
+    }
+
+    /**
+     * Runs the group, once: returns when every actor has returned.
+     *
+     * Returns what the first actor returned, or what stop() was given. Throws
+     * what that actor threw. Throws error: nothing was started (RG_ESPAWN,
+     * RG_ENOMEM, RG_ESTATE); some actors are stuck (RG_ETIMEDOUT; then, since
+     * exit would destroy what they still use, end the process by rg_exit, and
+     * see cause() and report()); the first left its thread (RG_EPANIC).
+     */
+    [[nodiscard]] int run() { return settle(rg_run(handle())); }
+
+    /** Starts every actor, or none, and returns; wait() gives the result.
+        Throws error as run() does when nothing was started. */
+    void start() { detail::checked(rg_start(handle())); }
+
+    /** Waits for the end of a run that start() began (or run(), on another
+        thread), and returns or throws what run() would. */
+    [[nodiscard]] int wait() {
+        int code = 0;
+        detail::checked(rg_wait(handle(), -1, &code));
+        return settle(code);
+    }
+
+    /** The same, but at most so long; none: not over by then. */
+    template <class Rep, class Period>
+    [[nodiscard]] std::optional<int> wait_for(std::chrono::duration<Rep, Period> time) {
+        int code = 0;
+        if (detail::checked(rg_wait(handle(), detail::millis(time), &code)) == 0)
+            return std::nullopt;
+        return settle(code);
+    }
+
+    /** Stops the group: run() returns the code (rule 9). From any thread, any
+        number of times; the first counts. Not from a signal handler. */
+    void stop(int code = 0) { detail::checked(rg_stop(handle(), code)); }
+
+    /** Whether stopping has begun. */
+    [[nodiscard]] bool stopping() const {
+        return detail::checked(rg_stopping(handle())) == 1;
+    }
+
+    /** A token for those who are no actors of the group. */
+    [[nodiscard]] stop_token get_stop_token() const {
+        return stop_token(hub(), hub()->first_interrupt());
+    }
+
+    /** Why the group stops; none before it does. */
+    [[nodiscard]] std::optional<rungroup::cause> cause() const {
+        const rg_cause *why = rg_get_cause(handle());
+        if (why == nullptr)
+            return std::nullopt;
+        return hub_->translate(*why);
+    }
+
+    /** What became of the actors, now or at the end. */
+    [[nodiscard]] rungroup::report report() const {
+        rungroup::report result;
+        const std::size_t count = rg_actor_count(handle());
+        result.actors.reserve(count);
+        for (std::size_t index = 0; index < count; index++)
+            result.actors.push_back(actor(index));
+        result.text = format(RG_FORMAT_TEXT);
+        result.trace = format(RG_FORMAT_TRACE);
+        return result;
+    }
+
+    /** The C interface's handle, still this object's, for all else that
+        rungroup.h has; not for rg_free. Do not add by it while another thread
+        calls add. */
+    [[nodiscard]] rg_group *handle() const { return hub()->handle(); }
+
+  private:
+    template <template <class, class> class Kind, class Work, class Interrupt>
+    [[nodiscard]] std::unique_ptr<detail::actor> make(Work &&work,
+                                                      Interrupt &&interrupt) const {
+        using function = std::decay_t<Interrupt>;
+        static_assert(std::is_invocable_v<function &, const rungroup::cause &> ||
+                          std::is_invocable_v<function &>,
+                      "interrupt takes nothing, or a const cause &");
+        return std::make_unique<Kind<std::decay_t<Work>, function>>(
+            hub(), std::forward<Work>(work), std::forward<Interrupt>(interrupt));
+    }
+
+    [[nodiscard]] const std::shared_ptr<detail::hub> &hub() const {
+        if (!hub_)
+            throw error(RG_EINVAL, "rungroup: the group was moved from");
+        return hub_;
+    }
+
+    void reset() noexcept {
+        if (hub_)
+            hub_->close();
+        hub_.reset();
+    }
+
+    /** What comes out of a run that gave this code. */
+    [[nodiscard]] int settle(int code) const {
+        hub_->pass();
+        const auto why = cause();
+        const bool given = why ? code == why->code : code == 0;
+        if (given && !(code == RG_EPANIC && why->index))
+            return code;
+        if (given && why->exception)
+            std::rethrow_exception(why->exception);
+        std::string what = given ? '"' + *why->actor + "\": " + why->message
+                                 : std::string(rg_strerror(code));
+        if (!given && code == RG_ETIMEDOUT)
+            for (const auto &actor : report().actors)
+                if (actor.execute_stuck || actor.interrupt_stuck)
+                    what += "; stuck: \"" + actor.name + '"';
+        throw error(code, what);
+    }
+
+    [[nodiscard]] actor_report actor(std::size_t index) const {
+        const auto time = [](std::int64_t ns) {
+            return ns < 0 ? std::nullopt : std::optional(std::chrono::nanoseconds(ns));
+        };
+        rg_actor_report raw{};
+        raw.size = sizeof raw;
+        detail::checked(rg_get_report(handle(), index, &raw));
+        detail::thrown thrown = hub_->of(index);
+        actor_report result;
+        result.name = raw.name;
+        result.state = static_cast<state>(raw.state);
+        result.code = raw.code;
+        result.message = raw.message;
+        result.exception = std::move(thrown.execute);
+        result.complaint = raw.complaint;
+        result.interrupt_exception = std::move(thrown.interrupt);
+        result.execute_stuck = (raw.stuck & RG_STUCK_EXECUTE) != 0;
+        result.interrupt_stuck = (raw.stuck & RG_STUCK_INTERRUPT) != 0;
+        result.started = time(raw.started_ns);
+        result.returned = time(raw.returned_ns);
+        result.interrupting = time(raw.interrupting_ns);
+        result.interrupted = time(raw.interrupted_ns);
+        return result;
+    }
+
+    [[nodiscard]] std::string format(int format) const {
+        std::string text;
+        std::size_t length = rg_format_report(handle(), format, nullptr, 0);
+        do { // a running group's may grow meanwhile
+            text.resize(length + 1);
+            length = rg_format_report(handle(), format, text.data(), text.size());
+        } while (length >= text.size());
+        text.resize(length);
+        return text;
+    }
+
+    std::shared_ptr<detail::hub> hub_;
+};
+
+} // namespace rungroup
+
+#endif // RUNGROUP_HPP

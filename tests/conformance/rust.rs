@@ -200,10 +200,13 @@ impl World {
                 cause.message.to_string_lossy().into_owned(),
             )
         });
-        if let Some((index, code, _)) = &cause {
-            if log.causes.iter().any(|handed| handed != &(*index, *code)) {
-                self.complain(format!("interrupted with other causes: {:?}", log.causes));
-            }
+        let same = |handed: &(Option<usize>, i32)| {
+            cause
+                .as_ref()
+                .is_some_and(|(index, code, _)| handed == &(*index, *code))
+        };
+        if !log.causes.iter().all(same) {
+            self.complain(format!("interrupted with other causes: {:?}", log.causes));
         }
         let wrong = self.table.compare(&Seen {
             code: log.code,
@@ -407,6 +410,6 @@ fn run_group(table: &table::Group) -> Vec<String> {
         child.count();
     }
     world.count();
-    let complaints = complaints.lock().unwrap().clone();
-    complaints
+    let found = complaints.lock().unwrap();
+    found.clone()
 }
