@@ -14,6 +14,7 @@
 
 #include "rungroup.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <locale.h>
 #include <poll.h>
@@ -148,6 +149,15 @@ static void gate_wait(const char *gate) {
         pthread_cond_wait(&changed, &lock);
     }
     pthread_mutex_unlock(&lock);
+}
+
+/* A case's own signal does not end the wait. */
+static int poll_through(struct pollfd *fd) {
+    int ready;
+    do {
+        ready = poll(fd, 1, -1);
+    } while (ready < 0 && errno == EINTR);
+    return ready;
 }
 
 static int looked_at(const int *flag) {
@@ -342,7 +352,7 @@ static ending play(group *in, const list *script) {
             }
         } else if (strcmp(verb, "wait-fd") == 0) {
             struct pollfd fd = {rg_stop_fd(in->handle), POLLIN, 0};
-            if (poll(&fd, 1, -1) != 1) {
+            if (poll_through(&fd) != 1) {
                 complain("poll of the stop descriptor failed");
             }
         } else if (strcmp(verb, "return") == 0) {
@@ -632,7 +642,7 @@ static int run_group(group *in) {
         code = drive(in);
     } else if ((code = rg_start(in->handle)) == 0) {
         struct pollfd fd = {rg_done_fd(in->handle), POLLIN, 0};
-        if (poll(&fd, 1, -1) != 1 || rg_wait(in->handle, 0, &code) != 1) {
+        if (poll_through(&fd) != 1 || rg_wait(in->handle, 0, &code) != 1) {
             complain("rg_wait blocks although rg_done_fd is readable");
             rg_wait(in->handle, -1, &code);
         }
