@@ -230,7 +230,8 @@ typedef struct rg_group rg_group;
 /**
  * An actor's work (rule 3). Called once, on a thread of its own, at the same
  * time as the other actors'; returns any int. It must end once its interrupt
- * was called. A C++ exception must not leave it.
+ * was called. A C++ exception that leaves it ends the process, with a
+ * sentence that names the actor (rule 12).
  */
 typedef int (*rg_execute_fn)(void *userdata);
 

@@ -1,6 +1,7 @@
 //! An actor's functions, as the threads call them, and closures as such.
 
 use super::failure;
+use super::foreign::{Callee, call};
 use super::handle::{Completion, rg_cause, rg_completion};
 use crate::error::Error;
 use crate::machine::Outcome;
@@ -10,6 +11,7 @@ use parking_lot::Mutex;
 use std::any::Any;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 use std::sync::Arc;
 
 /// Runs an actor; see `rg_execute_fn`.
@@ -44,6 +46,54 @@ pub struct Calls {
     pub interrupt: Interrupt,
     pub userdata: *mut c_void,
     pub take_failure: TakeFailure,
+    /// The actor's name, once it is accepted. It lives as long as the group.
+    pub name: *const c_char,
+}
+
+impl Calls {
+    /// Calls the execute, and gives its code.
+    ///
+    /// # Safety
+    /// For all of these: the actor is accepted and not released.
+    pub unsafe fn execute(&self, execute: Execute) -> c_int {
+        let callee = self.callee("execute");
+        // SAFETY: the function has one argument, and the caller may call it.
+        unsafe { call(self.userdata, ptr::null_mut(), execute as _, &callee) }
+    }
+
+    /// Calls the interrupt.
+    ///
+    /// # Safety
+    /// As above; the cause lives during the call.
+    pub unsafe fn interrupt(&self, cause: *const rg_cause) {
+        let callee = self.callee("interrupt");
+        // SAFETY: the function has two arguments, and the caller may call it.
+        unsafe {
+            call(
+                cause.cast_mut().cast(),
+                self.userdata,
+                self.interrupt as _,
+                &callee,
+            )
+        };
+    }
+
+    /// Calls an async actor's start.
+    ///
+    /// # Safety
+    /// As above; the completion lives until the actor is released.
+    pub unsafe fn start(&self, start: Start, completion: *mut rg_completion) {
+        let callee = self.callee("start");
+        // SAFETY: the function has two arguments, and the caller may call it.
+        unsafe { call(completion.cast(), self.userdata, start as _, &callee) };
+    }
+
+    fn callee(&self, function: &'static str) -> Callee {
+        Callee {
+            actor: self.name,
+            function,
+        }
+    }
 }
 
 // SAFETY: whoever adds an actor promises that its functions may be called with
@@ -66,9 +116,10 @@ unsafe impl Send for Actor {}
 impl Drop for Actor {
     fn drop(&mut self) {
         if let Some(release) = self.release {
+            let callee = self.calls.callee("release");
             // SAFETY: the runner drops an actor when its execute and interrupt
             // can no longer run, and only once.
-            unsafe { release(self.calls.userdata) }
+            unsafe { call(self.calls.userdata, ptr::null_mut(), release as _, &callee) };
         }
     }
 }
@@ -90,6 +141,7 @@ impl Actor {
                 interrupt: run_interrupt::<E, I>,
                 userdata: Box::into_raw(closures).cast(),
                 take_failure: failure::take,
+                name: ptr::null(),
             },
             release: Some(drop_closures::<E, I>),
             stack_size: 0,

@@ -3,6 +3,7 @@
 
 use super::actor::{Actor, Calls, Entry, Interrupt, Release, Start, TakeFailure};
 use super::failure;
+use super::foreign::{self, Callee};
 use super::os;
 use crate::error::Error;
 use crate::machine::{self, Event, EventKind, Order, Outcome, Step};
@@ -48,7 +49,8 @@ pub struct rg_cause {
 
 /// An actor's work (rule 3). Called once, on a thread of its own, at the same
 /// time as the other actors'; returns any int. It must end once its interrupt
-/// was called. A C++ exception must not leave it.
+/// was called. A C++ exception that leaves it ends the process, with a
+/// sentence that names the actor (rule 12).
 pub type rg_execute_fn = Option<unsafe extern "C-unwind" fn(userdata: *mut c_void) -> c_int>;
 
 /// Makes the actor's execute return (rule 5). Called once, also when its
@@ -373,7 +375,14 @@ impl Observer {
             time_ns: event.at as i64,
         };
         // SAFETY: the event lives for the call, its texts as long as the group.
-        unsafe { (self.function)(&event, self.userdata) }
+        unsafe {
+            let callee = Callee {
+                actor: ptr::null(),
+                function: "observer",
+            };
+            let event = ptr::from_ref(&event).cast_mut().cast();
+            foreign::call(event, self.userdata, self.function as _, &callee);
+        }
     }
 }
 
@@ -504,6 +513,7 @@ unsafe extern "C" fn add_actor(
             interrupt,
             userdata: actor.userdata,
             take_failure,
+            name: ptr::null(),
         };
         let actor = Actor {
             calls,
@@ -537,6 +547,7 @@ unsafe extern "C" fn add_async(
                 interrupt,
                 userdata,
                 take_failure,
+                name: ptr::null(),
             },
             release,
             stack_size: 0,
@@ -832,6 +843,7 @@ unsafe extern "C" fn drive_add(handle: *mut rg_group, name: *const c_char) -> c_
                 interrupt: no_interrupt,
                 userdata: ptr::null_mut(),
                 take_failure: failure::take,
+                name: ptr::null(),
             },
             release: None,
             stack_size: 0,

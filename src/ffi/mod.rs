@@ -10,6 +10,7 @@
 pub mod actor;
 pub mod exports;
 pub mod failure;
+pub mod foreign;
 pub mod handle;
 pub mod os;
 pub mod sigaction;

@@ -55,6 +55,8 @@ impl State {
 
 /// One group.
 pub struct Shared {
+    /// Before the state, whose names they point to: fields are dropped in order.
+    actors: Mutex<Vec<Actor>>,
     state: Mutex<State>,
     /// The driver waits here for the machine to have something to say.
     changed: Condvar,
@@ -65,7 +67,6 @@ pub struct Shared {
     pub stop: Arc<Latch>,
     /// Set when the run is over and its threads are gone.
     pub over: Latch,
-    actors: Mutex<Vec<Actor>>,
     gate: Gate,
     crew: Mutex<Crew>,
     cause: OnceLock<ForeignCause>,
@@ -141,6 +142,7 @@ impl Shared {
                 if let Some(completion) = &mut actor.completion {
                     completion.set_index(index);
                 }
+                actor.calls.name = state.machine.records()[index].name.as_ptr();
                 self.actors.lock().push(actor);
                 Ok(index)
             }
@@ -247,14 +249,14 @@ impl Shared {
             .iter()
             .filter_map(|actor| match (&actor.completion, actor.calls.entry) {
                 (Some(completion), Entry::Async(start)) => {
-                    Some((completion.begin(self), start, actor.calls.userdata))
+                    Some((completion.begin(self), start, actor.calls))
                 }
                 _ => None,
             })
             .collect();
         self.gate.open();
-        for (completion, start, userdata) in starts {
-            thread::call_start(start, completion, userdata);
+        for (completion, start, calls) in starts {
+            thread::call_start(start, completion, calls);
         }
         if detached {
             self.gate.open_driver();

@@ -1,10 +1,10 @@
 //! Threads on which foreign code runs, and the frames that call it.
 //!
 //! The start frames are bare: they own nothing that needs dropping and catch
-//! nothing, so that a C++ exception ends in `std::terminate` with its text, and
-//! `pthread_exit` runs the destructors above it. What a thread owns is its
-//! [`Job`]; the destructor of a `pthread_key` takes it back however the thread
-//! ends, and reports the return from there.
+//! nothing, so that `pthread_exit` runs the destructors above it, and a C++
+//! exception ends in `std::terminate` (see `ffi/foreign.rs`). What a thread
+//! owns is its [`Job`]; the destructor of a `pthread_key` takes it back however
+//! the thread ends, and reports the return from there.
 #![allow(unsafe_code)]
 
 use super::helper::HelperRef;
@@ -214,8 +214,8 @@ extern "C-unwind" fn actor_main(job: *mut c_void) -> *mut c_void {
     // SAFETY: `spawn` gave this thread the job, and `exited` takes it back
     // after this frame is gone.
     unsafe {
-        if let Some((execute, userdata)) = enter_actor(job) {
-            leave_actor(job, execute(userdata));
+        if let Some((execute, calls)) = enter_actor(job) {
+            leave_actor(job, calls.execute(execute));
         }
     }
     ptr::null_mut()
@@ -227,7 +227,7 @@ extern "C-unwind" fn helper_main(job: *mut c_void) -> *mut c_void {
     unsafe {
         let _ = enter(job);
         while let Some((index, calls, cause)) = next_interrupt(job) {
-            (calls.interrupt)(cause, calls.userdata);
+            calls.interrupt(cause);
             interrupt_done(job, index, calls);
         }
     }
@@ -265,15 +265,15 @@ pub fn call_interrupt(shared: &Shared, index: usize, calls: Calls, cause: *const
     failure::forget();
     // SAFETY: the actor was accepted and is not released before the run is
     // over; the cause lives as long as the group.
-    unsafe { (calls.interrupt)(cause, calls.userdata) };
+    unsafe { calls.interrupt(cause) };
     let _ = shared.interrupted(index, complaint(calls));
 }
 
 /// Calls an async actor's start.
-pub fn call_start(start: Start, completion: *mut rg_completion, userdata: *mut c_void) {
+pub fn call_start(start: Start, completion: *mut rg_completion, calls: Calls) {
     // SAFETY: as for an interrupt; the completion lives until the actor is
     // released.
-    unsafe { start(completion, userdata) }
+    unsafe { calls.start(start, completion) }
 }
 
 /// Tells the observer.
@@ -298,7 +298,7 @@ unsafe fn enter<'a>(job: *mut Job) -> Option<&'a Arc<Shared>> {
     }
 }
 
-unsafe fn enter_actor(job: *mut Job) -> Option<(Execute, *mut c_void)> {
+unsafe fn enter_actor(job: *mut Job) -> Option<(Execute, Calls)> {
     // SAFETY: the job is this thread's until `exited`.
     unsafe {
         if !enter(job)?.gate.pass() {
@@ -312,7 +312,7 @@ unsafe fn enter_actor(job: *mut Job) -> Option<(Execute, *mut c_void)> {
                 ..
             } => {
                 *called = true;
-                Some((*execute, calls.userdata))
+                Some((*execute, *calls))
             }
             _ => None,
         }
