@@ -32,6 +32,7 @@ mod report;
 mod runner;
 mod signals;
 mod stop;
+mod sync;
 mod text;
 
 pub use error::Error;

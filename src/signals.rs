@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::ffi::os;
 use crate::ffi::sigaction::{self, Subscription};
 use crate::stop::Latch;
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 /// The code with which a signal ends a group: what a shell shows for a process
 /// that it killed.

@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::ffi::os::{Event, Word};
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::os::fd::RawFd;
 use std::time::Instant;
 

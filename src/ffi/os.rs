@@ -146,9 +146,9 @@ pub fn poll_readable(
 pub struct Word {
     value: AtomicU32,
     #[cfg(not(target_os = "linux"))]
-    lock: parking_lot::Mutex<()>,
+    lock: crate::sync::Mutex<()>,
     #[cfg(not(target_os = "linux"))]
-    changed: parking_lot::Condvar,
+    changed: crate::sync::Condvar,
 }
 
 impl Word {
@@ -208,12 +208,9 @@ impl Word {
 
     #[cfg(not(target_os = "linux"))]
     fn wait_for_change(&self, value: u32, deadline: Option<Instant>) {
-        let mut lock = self.lock.lock();
+        let lock = self.lock.lock();
         if self.get() == value {
-            match deadline {
-                None => self.changed.wait(&mut lock),
-                Some(deadline) => drop(self.changed.wait_until(&mut lock, deadline)),
-            }
+            drop(self.changed.wait(lock, deadline));
         }
     }
 }

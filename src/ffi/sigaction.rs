@@ -8,8 +8,8 @@
 //! their chain: it stays, and hands every signal on to what was there before.
 
 use super::os::{Event, signal_fd};
+use crate::sync::Mutex;
 use libc::{c_int, c_void, sigaction, siginfo_t};
-use parking_lot::Mutex;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering::SeqCst};

@@ -5,7 +5,7 @@
 use super::Shared;
 use super::thread::{Job, Thread};
 use crate::error::Error;
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 use std::sync::Arc;
 
 /// Shared between the driver and one helper.
@@ -37,7 +37,7 @@ impl Helper {
             if desk.closed {
                 return None;
             }
-            self.changed.wait(&mut desk);
+            desk = self.changed.wait(desk, None);
         }
     }
 

@@ -15,9 +15,9 @@ use crate::ffi::os;
 use crate::machine::{Effect, Event, Machine, Nanos, Outcome, Step};
 use crate::signals::Listener;
 use crate::stop::Latch;
+use crate::sync::{Condvar, Mutex};
 use gate::Gate;
 use helper::Helpers;
-use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::os::fd::RawFd;
@@ -118,7 +118,7 @@ impl Shared {
                 events: VecDeque::new(),
                 pending: None,
             }),
-            changed: Condvar::new(),
+            changed: Condvar::default(),
             wakes: OnceLock::new(),
             stop: Arc::default(),
             over: Latch::default(),
@@ -350,15 +350,10 @@ impl Shared {
                 Step::Wait(until) if driver == Driver::Host => {
                     return Call::Wait(until.map(|until| until.saturating_sub(now)));
                 }
-                Step::Wait(None) => self.changed.wait(&mut state),
-                Step::Wait(Some(until)) => {
-                    let deadline = state.began.checked_add(Duration::from_nanos(until));
-                    match deadline {
-                        Some(deadline) => {
-                            self.changed.wait_until(&mut state, deadline);
-                        }
-                        None => self.changed.wait(&mut state),
-                    }
+                Step::Wait(until) => {
+                    let until = until.map(Duration::from_nanos);
+                    let deadline = until.and_then(|until| state.began.checked_add(until));
+                    state = self.changed.wait(state, deadline);
                 }
                 Step::Finish(code) => {
                     if state.machine.has_events() {

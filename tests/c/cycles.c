@@ -176,11 +176,36 @@ static void all_cycles(void) {
     CHECK(action.sa_handler == pass_by);
 }
 
+static int wait_for_stop(void *group) { return rg_wait_stop(group, -1) < 0; }
+
+/* Many threads end at the same moment, and wait for one lock as they do: what a
+ * thread allocates for that while it ends, nobody would free. */
+static void all_end_at_once(void) {
+    size_t heap = 0;
+    for (int i = 0; i < 3000; i++) {
+        if (i == 500)
+            heap = mallinfo2().uordblks;
+        rg_group *group = rg_new();
+        for (int j = 0; j < 64; j++)
+            CHECK_INT(rg_add(group, wait_for_stop, rg_interrupt_none, group), 0);
+        CHECK_INT(rg_start(group), 0);
+        rg_stop(group, 3);
+        int code = 0;
+        CHECK_INT(rg_wait(group, -1, &code), 1);
+        CHECK_INT(code, 3);
+        rg_free(group);
+    }
+    long long grown = (long long)mallinfo2().uordblks - (long long)heap;
+    printf("cycles: ends at once: %lld bytes of heap\n", grown);
+    CHECK(grown < 32768);
+}
+
 int main(int count, char **arguments) {
     if (count > 1)
         cycles = atoi(arguments[1]);
     watchdog(60);
     int64_t began = now_ns();
+    CASE(all_end_at_once);
     CASE(all_cycles);
     printf("cycles: %d groups in %.1f s\n", cycles, (double)(now_ns() - began) / 1e9);
     return finish("cycles");

@@ -1,0 +1,57 @@
+//! The standard library's lock and condition variable, without poisoning.
+//!
+//! A thread reports its end when its thread-locals are gone already
+//! (`runner/thread.rs`). What a lock would then keep in a thread-local, as
+//! parking_lot does, is made anew and leaked; these keep nothing there.
+
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// A lock. A panic while it is held leaves it as it is.
+#[derive(Debug, Default)]
+pub struct Mutex<T>(std::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    /// A lock around the value.
+    pub const fn new(value: T) -> Self {
+        Mutex(std::sync::Mutex::new(value))
+    }
+
+    /// Waits for the lock.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where holders of a lock wait for a change.
+#[derive(Debug, Default)]
+pub struct Condvar(std::sync::Condvar);
+
+impl Condvar {
+    /// Waits for a notification, or the deadline (`None`: for ever).
+    pub fn wait<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        deadline: Option<Instant>,
+    ) -> MutexGuard<'a, T> {
+        let Some(deadline) = deadline else {
+            return self.0.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.0
+            .wait_timeout(guard, left)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+    }
+
+    /// Wakes one that waits.
+    pub fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
+    /// Wakes all that wait.
+    #[cfg(not(target_os = "linux"))]
+    pub fn notify_all(&self) {
+        self.0.notify_all();
+    }
+}
