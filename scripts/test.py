@@ -24,9 +24,10 @@ COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 RPATH = [f"-L{LIB}", "-lrungroup", f"-Wl,-rpath,{LIB}", "-lpthread"]
 TEST_BIN = BUILD / "tests"
 # Under valgrind: more slack, in ms, since it is slow; and not at all those that
-# want speed (cycles) or a signal that it keeps to itself (signals).
+# want speed (cycles), a signal that it keeps to itself (signals), or to know how
+# much memory there is in use (stacks).
 VALGRIND_ARGUMENTS = {"stuck": ["2000"]}
-NOT_VALGRIND = {"cycles", "signals"}
+NOT_VALGRIND = {"cycles", "signals", "stacks"}
 LARGEST = 450 * 1024
 
 

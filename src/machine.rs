@@ -15,7 +15,15 @@
 
 use crate::error::Error;
 use crate::text;
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
+
+/// What an actor says of its outcome. An empty one allocates nothing, which in
+/// a thread that never allocated costs as much as its start.
+pub type Message = Cow<'static, CStr>;
+
+/// The empty message.
+pub const NO_MESSAGE: Message = Cow::Borrowed(c"");
 
 /// Nanoseconds since the run began.
 pub type Nanos = u64;
@@ -39,7 +47,7 @@ pub struct Outcome {
     /// The actor's code; [`Error::Panic`]'s for a panic.
     pub code: i32,
     /// What the actor said of it, or empty.
-    pub message: CString,
+    pub message: Message,
 }
 
 impl Outcome {
@@ -47,7 +55,7 @@ impl Outcome {
     pub fn code(code: i32) -> Self {
         Outcome {
             code,
-            message: CString::default(),
+            message: NO_MESSAGE,
         }
     }
 
@@ -72,7 +80,7 @@ pub struct Cause {
     /// The actor that returned first; `None`: stopped from outside.
     pub index: Option<usize>,
     /// Its message, or empty.
-    pub message: CString,
+    pub message: Message,
 }
 
 /// What the driver does next.
@@ -129,7 +137,7 @@ pub struct Record {
     /// When its interrupt returned.
     pub interrupted: Option<Nanos>,
     /// What its interrupt complained of: a panic, say.
-    pub complaint: Option<CString>,
+    pub complaint: Option<Message>,
     /// Decided when the run finishes, and not changed after.
     pub stuck: Stuck,
 }
@@ -239,7 +247,7 @@ impl Machine {
         self.must_be_adding()?;
         let index = self.records.len();
         self.records.push(Record {
-            name: name.unwrap_or_else(|| text::lossy(&format!("actor-{index}"))),
+            name: name.unwrap_or_else(|| text::lossy(&format!("actor-{index}")).into()),
             started: None,
             returned: None,
             outcome: None,
@@ -342,7 +350,7 @@ impl Machine {
         let message = if self.phase == Phase::Running {
             outcome.message.clone()
         } else {
-            CString::default()
+            NO_MESSAGE
         };
         record.returned = Some(now);
         self.outstanding -= 1;
@@ -373,7 +381,7 @@ impl Machine {
     pub fn interrupt_returned(
         &mut self,
         index: usize,
-        complaint: Option<CString>,
+        complaint: Option<Message>,
         now: Nanos,
     ) -> Result<Effect, Error> {
         let record = self.records.get_mut(index).ok_or(Error::Invalid)?;
@@ -401,7 +409,7 @@ impl Machine {
         let cause = Cause {
             code,
             index: None,
-            message: CString::default(),
+            message: NO_MESSAGE,
         };
         if self.phase == Phase::Adding {
             self.cause = Some(cause);

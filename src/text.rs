@@ -1,14 +1,16 @@
 //! Text that crosses to C: UTF-8, ended by a NUL.
 
+use crate::machine::Message;
 use std::ffi::CString;
 
 /// The text as a C string; a NUL inside it becomes U+FFFD, so that nothing
 /// after it is lost.
-pub fn lossy(text: &str) -> CString {
-    CString::new(text).unwrap_or_else(|_| {
+pub fn lossy(text: &str) -> Message {
+    let whole = CString::new(text).unwrap_or_else(|_| {
         let text = text.replace('\0', "\u{fffd}");
         CString::new(text).expect("no NUL is left")
-    })
+    });
+    whole.into()
 }
 
 /// The longest start of `text` that has at most `limit` bytes and cuts no

@@ -4,12 +4,12 @@ use super::failure;
 use super::foreign::{Callee, call};
 use super::handle::{Completion, rg_cause, rg_completion};
 use crate::error::Error;
-use crate::machine::Outcome;
+use crate::machine::{Message, Outcome};
 use crate::signals::Listener;
 use crate::sync::Mutex;
 use crate::text;
 use std::any::Any;
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
@@ -199,7 +199,7 @@ unsafe extern "C-unwind" fn drop_closures<E, I>(userdata: *mut c_void) {
 }
 
 /// What a panic said.
-pub fn panic_text(panic: Box<dyn Any + Send>) -> CString {
+pub fn panic_text(panic: Box<dyn Any + Send>) -> Message {
     let said = if let Some(text) = panic.downcast_ref::<&str>() {
         text
     } else if let Some(text) = panic.downcast_ref::<String>() {

@@ -2,19 +2,19 @@
 //! it returns.
 
 use super::actor::TakeFailure;
-use crate::machine::Outcome;
+use crate::machine::{Message, NO_MESSAGE, Outcome};
 use crate::text;
 use std::cell::{Cell, RefCell};
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 thread_local! {
-    static KEPT: RefCell<Option<(c_int, CString)>> = const { RefCell::new(None) };
+    static KEPT: RefCell<Option<(c_int, Message)>> = const { RefCell::new(None) };
     /// Whether there is something in `KEPT`, whose first use allocates.
     static ANY: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Keeps a message for this thread's actor; a later one replaces it.
-pub fn keep(code: c_int, message: CString) {
+pub fn keep(code: c_int, message: Message) {
     if !message.is_empty() {
         // A thread that is past its thread-locals has no actor left.
         let _ = KEPT.try_with(|kept| *kept.borrow_mut() = Some((code, message)));
@@ -27,7 +27,7 @@ pub fn forget() {
     let _ = take_kept();
 }
 
-fn take_kept() -> Option<(c_int, CString)> {
+fn take_kept() -> Option<(c_int, Message)> {
     if !ANY.replace(false) {
         return None;
     }
@@ -48,12 +48,12 @@ pub unsafe extern "C" fn take(
 unsafe extern "C" fn put(sink: *mut c_void, code: c_int, message: *const c_char) {
     // SAFETY: `taken` is the only caller of ours, with this sink, and the
     // message is a C string.
-    unsafe { *sink.cast::<Option<(c_int, CString)>>() = Some((code, copy(message))) }
+    unsafe { *sink.cast::<Option<(c_int, Message)>>() = Some((code, copy(message))) }
 }
 
 /// Takes what the copy behind `take_failure` kept on this thread.
-pub fn taken(take_failure: TakeFailure) -> Option<(c_int, CString)> {
-    let mut kept: Option<(c_int, CString)> = None;
+pub fn taken(take_failure: TakeFailure) -> Option<(c_int, Message)> {
+    let mut kept: Option<(c_int, Message)> = None;
     // SAFETY: `put` writes to the sink during the call only.
     unsafe { take_failure(put, (&raw mut kept).cast()) };
     kept
@@ -63,7 +63,7 @@ pub fn taken(take_failure: TakeFailure) -> Option<(c_int, CString)> {
 pub fn outcome(code: c_int, take_failure: TakeFailure) -> Outcome {
     let message = match taken(take_failure) {
         Some((kept, message)) if kept == code => message,
-        _ => CString::default(),
+        _ => NO_MESSAGE,
     };
     Outcome { code, message }
 }
@@ -72,11 +72,11 @@ pub fn outcome(code: c_int, take_failure: TakeFailure) -> Outcome {
 ///
 /// # Safety
 /// `text` is a C string.
-pub unsafe fn copy(text: *const c_char) -> CString {
+pub unsafe fn copy(text: *const c_char) -> Message {
     // SAFETY: the caller's promise.
     let text = unsafe { CStr::from_ptr(text) };
     match text.to_str() {
-        Ok(_) => text.to_owned(),
+        Ok(_) => text.to_owned().into(),
         Err(_) => text::lossy(&text.to_string_lossy()),
     }
 }

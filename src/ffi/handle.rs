@@ -6,7 +6,7 @@ use super::failure;
 use super::foreign::{self, Callee};
 use super::os;
 use crate::error::Error;
-use crate::machine::{self, Event, EventKind, Order, Outcome, Step};
+use crate::machine::{self, Event, EventKind, Message, NO_MESSAGE, Order, Outcome, Step};
 use crate::report::Report;
 use crate::runner::{self, CompletionSlot, Driver, Shared};
 use crate::sync::Mutex;
@@ -349,7 +349,7 @@ impl Observer {
     pub fn call(self, shared: &Shared, event: Event) {
         let (actor, message) = shared.with(|machine| {
             let record = event.index.map(|index| &machine.records()[index]);
-            let said = |text: Option<&CString>| text.map_or(c"".as_ptr(), |text| text.as_ptr());
+            let said = |text: Option<&Message>| text.map_or(c"".as_ptr(), |text| text.as_ptr());
             let message = match event.kind {
                 EventKind::Returned => said(
                     record
@@ -453,9 +453,9 @@ unsafe fn read_name(name: *const c_char) -> Result<Option<CString>, Error> {
 }
 
 /// NULL is the empty message.
-unsafe fn read_message(message: *const c_char) -> CString {
+unsafe fn read_message(message: *const c_char) -> Message {
     if message.is_null() {
-        return CString::default();
+        return NO_MESSAGE;
     }
     // SAFETY: a C string, by the caller's promise.
     unsafe { failure::copy(message) }

@@ -2,8 +2,8 @@
 //! the driver (rule 10). One helper calls them all as long as each returns in
 //! time; when one overruns its share, a fresh helper takes the rest.
 
-use super::Shared;
 use super::thread::{Job, Thread};
+use super::{DEFAULT_STACK, Shared};
 use crate::error::Error;
 use crate::sync::{Condvar, Mutex};
 use std::sync::Arc;
@@ -91,7 +91,11 @@ impl Helpers {
 
     fn hire(&mut self, shared: &Arc<Shared>) -> Result<(), Error> {
         let helper = HelperRef::default();
-        let thread = Thread::spawn(Job::helper(shared.clone(), helper.clone()), 0)?;
+        let thread = Thread::spawn(
+            Job::helper(shared.clone(), helper.clone()),
+            DEFAULT_STACK,
+            None,
+        )?;
         self.all.push((helper, thread));
         Ok(())
     }

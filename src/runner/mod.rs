@@ -6,13 +6,14 @@
 
 mod gate;
 mod helper;
+mod stack;
 pub mod thread;
 
 use crate::error::Error;
 use crate::ffi::actor::{Actor, Calls, Entry};
 use crate::ffi::handle::{Cause as ForeignCause, Completion, Observer, rg_cause};
 use crate::ffi::os;
-use crate::machine::{Effect, Event, Machine, Nanos, Outcome, Step};
+use crate::machine::{Effect, Event, Machine, Message, Nanos, Outcome, Step};
 use crate::signals::Listener;
 use crate::stop::Latch;
 use crate::sync::{Condvar, Mutex};
@@ -32,6 +33,14 @@ pub const DEFAULT_STACK: usize = 8 << 20;
 /// The stacks that an actor may ask for: a thread cannot do with less, and no
 /// machine has more.
 const STACKS: std::ops::RangeInclusive<usize> = 16 << 10..=1 << 46;
+
+/// What an actor's thread gets that asks for so many bytes.
+fn stack_bytes(size: usize) -> usize {
+    match size {
+        0 => DEFAULT_STACK,
+        size => size.max(libc::PTHREAD_STACK_MIN).next_multiple_of(4096),
+    }
+}
 
 /// The state under the lock.
 pub struct State {
@@ -283,21 +292,39 @@ impl Shared {
             let threads = actors.iter().enumerate();
             threads
                 .filter_map(|(index, actor)| match actor.calls.entry {
-                    Entry::Thread(execute) => Some((index, execute, actor.calls, actor.stack_size)),
+                    Entry::Thread(execute) => {
+                        Some((index, execute, actor.calls, stack_bytes(actor.stack_size)))
+                    }
                     _ => None,
                 })
                 .collect()
         };
         crew.actors.reserve_exact(plan.len());
-        for (index, execute, calls, stack_size) in plan {
+        thread::reap();
+        // Those that want as much as the first share a mapping.
+        let shared_size = plan.first().map_or(0, |&(.., size)| size);
+        let sharing = plan
+            .iter()
+            .filter(|&&(.., size)| size == shared_size)
+            .count();
+        let mut stacks = stack::stacks(shared_size, sharing);
+        for (index, execute, calls, size) in plan {
+            let stack = match &mut stacks {
+                Some(stacks) if size == shared_size => stacks.next(),
+                _ => None,
+            };
             let job = Job::actor(self.clone(), index, execute, calls);
-            crew.actors.push((index, Thread::spawn(job, stack_size)?));
+            crew.actors.push((index, Thread::spawn(job, size, stack)?));
         }
         if helped {
             crew.helpers = Some(Helpers::new(self)?);
         }
         if detached {
-            crew.driver = Some(Thread::spawn(Job::driver(self.clone()), 0)?);
+            crew.driver = Some(Thread::spawn(
+                Job::driver(self.clone()),
+                DEFAULT_STACK,
+                None,
+            )?);
         }
         Ok(())
     }
@@ -411,7 +438,7 @@ impl Shared {
     }
 
     /// An interrupt returned; what it complained of, if anything.
-    pub fn interrupted(&self, index: usize, complaint: Option<CString>) -> Result<Effect, Error> {
+    pub fn interrupted(&self, index: usize, complaint: Option<Message>) -> Result<Effect, Error> {
         let mut state = self.state.lock();
         let now = state.now();
         let effect = state.machine.interrupt_returned(index, complaint, now)?;

@@ -8,15 +8,17 @@
 #![allow(unsafe_code)]
 
 use super::helper::HelperRef;
-use super::{Call, DEFAULT_STACK, Driver, Shared};
+use super::stack::Stack;
+use super::{Call, Driver, Shared};
 use crate::error::Error;
 use crate::ffi::actor::{Calls, Execute, Start};
 use crate::ffi::failure;
 use crate::ffi::handle::{Observer, rg_cause, rg_completion};
-use crate::machine::{Event, Outcome};
+use crate::machine::{Event, Message, Outcome};
+use crate::sync::Mutex;
 use crate::text;
 use std::cell::Cell;
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,19 +107,18 @@ impl Job {
 pub struct Thread {
     id: libc::pthread_t,
     job: *mut Job,
+    /// `None`: the C library's own.
+    stack: Option<Stack>,
 }
 
 // SAFETY: a pthread_t may be joined from any thread; the job is only let go.
 unsafe impl Send for Thread {}
 
 impl Thread {
-    /// Starts a thread for the job. On failure the job is dropped.
-    pub fn spawn(job: Box<Job>, stack_size: usize) -> Result<Thread, Error> {
+    /// Starts a thread for the job, on this stack or on one of that size from
+    /// the C library. On failure the job is dropped.
+    pub fn spawn(job: Box<Job>, size: usize, stack: Option<Stack>) -> Result<Thread, Error> {
         let _ = key().ok_or(Error::Spawn)?;
-        let stack_size = match stack_size {
-            0 => DEFAULT_STACK,
-            size => size.max(libc::PTHREAD_STACK_MIN).next_multiple_of(4096),
-        };
         let start: extern "C-unwind" fn(*mut c_void) -> *mut c_void = match job.role {
             Role::Actor { .. } => actor_main,
             Role::Helper { .. } => helper_main,
@@ -132,14 +133,23 @@ impl Thread {
                 extern "C-unwind" fn(*mut c_void) -> *mut c_void,
                 extern "C" fn(*mut c_void) -> *mut c_void,
             >(start);
-            match create(start, job.cast(), stack_size) {
-                Some(id) => Ok(Thread { id, job }),
+            match create(start, job.cast(), size, stack.as_ref()) {
+                Some(id) => Ok(Thread { id, job, stack }),
                 None => {
                     drop(Box::from_raw(job));
                     Err(Error::Spawn)
                 }
             }
         }
+    }
+
+    /// Whether it has ended; then it is joined.
+    fn ended(&self) -> bool {
+        // SAFETY: joined once, since it then leaves the list of those asked.
+        #[cfg(target_os = "linux")]
+        return unsafe { libc::pthread_tryjoin_np(self.id, ptr::null_mut()) } == 0;
+        #[cfg(not(target_os = "linux"))]
+        return false;
     }
 
     /// Waits for its end.
@@ -151,8 +161,13 @@ impl Thread {
         }
     }
 
-    /// Lets it go.
+    /// Lets it go: its end is not waited for.
     pub fn detach(self) {
+        if self.stack.is_some() {
+            // Only a join tells that its stack is free.
+            STUCK.lock().push(self);
+            return;
+        }
         // SAFETY: as above.
         unsafe {
             libc::pthread_detach(self.id);
@@ -161,12 +176,28 @@ impl Thread {
     }
 }
 
+/// Threads that were let go, on stacks of ours.
+static STUCK: Mutex<Vec<Thread>> = Mutex::new(Vec::new());
+
+/// Joins those that have ended since.
+pub fn reap() {
+    let ended: Vec<Thread> = STUCK
+        .lock()
+        .extract_if(.., |thread| thread.ended())
+        .collect();
+    for thread in ended {
+        // SAFETY: joined by `ended`.
+        unsafe { Job::let_go(thread.job) };
+    }
+}
+
 /// # Safety
 /// `start` may be called with `argument` on a new thread.
 unsafe fn create(
     start: extern "C" fn(*mut c_void) -> *mut c_void,
     argument: *mut c_void,
-    stack_size: usize,
+    size: usize,
+    stack: Option<&Stack>,
 ) -> Option<libc::pthread_t> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let mut id = MaybeUninit::<libc::pthread_t>::uninit();
@@ -176,7 +207,13 @@ unsafe fn create(
         if libc::pthread_attr_init(attributes.as_mut_ptr()) != 0 {
             return None;
         }
-        let made = libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack_size) == 0
+        let attributes_set = match stack {
+            Some(stack) => {
+                libc::pthread_attr_setstack(attributes.as_mut_ptr(), stack.lowest, stack.size)
+            }
+            None => libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), size),
+        };
+        let made = attributes_set == 0
             && libc::pthread_create(id.as_mut_ptr(), attributes.as_ptr(), start, argument) == 0;
         libc::pthread_attr_destroy(attributes.as_mut_ptr());
         made.then(|| id.assume_init())
@@ -360,7 +397,7 @@ unsafe fn interrupt_done(job: *mut Job, index: usize, calls: Calls) {
     }
 }
 
-fn complaint(calls: Calls) -> Option<CString> {
+fn complaint(calls: Calls) -> Option<Message> {
     failure::taken(calls.take_failure).map(|(_, message)| message)
 }
 

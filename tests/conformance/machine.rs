@@ -3,7 +3,7 @@
 
 use crate::table::{Actor, Case, Group, Script, Seen, cut, number};
 use rungroup::Error;
-use rungroup::machine::{Effect, Machine, Nanos, Outcome, Step};
+use rungroup::machine::{Effect, Machine, Message, Nanos, Outcome, Step};
 use std::collections::HashSet;
 use std::ffi::CString;
 
@@ -58,8 +58,8 @@ pub fn run(case: &Case) -> Vec<String> {
     Vec::new()
 }
 
-fn message(text: &str) -> CString {
-    CString::new(text).expect("no NUL")
+fn message(text: &str) -> Message {
+    CString::new(text).expect("no NUL").into()
 }
 
 impl<'a> World<'a> {
@@ -102,7 +102,9 @@ impl<'a> World<'a> {
         // The machine knows no limit of a name: its callers check that.
         for actor in accepted(self.group) {
             self.machine
-                .add(Some(message(&self.group.actors[actor].name)))
+                .add(Some(
+                    CString::new(&*self.group.actors[actor].name).expect("no NUL"),
+                ))
                 .unwrap();
         }
     }

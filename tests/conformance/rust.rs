@@ -110,7 +110,7 @@ impl World {
                 "wait-fd" => assert!(self.poll(-1)),
                 "return" => return Outcome::code(number(rest)),
                 "fail" => {
-                    let message = std::ffi::CString::new(text).unwrap();
+                    let message = std::ffi::CString::new(text).unwrap().into();
                     return Outcome {
                         code: number(first),
                         message,

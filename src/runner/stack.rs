@@ -1,0 +1,166 @@
+//! Thread stacks, all of a group's from one mapping.
+//!
+//! The C library maps, guards and unmaps each stack by itself, and keeps only
+//! 40 MiB of them, which is five of the default size. A slab costs one mapping
+//! however many stacks it has, and the last slab that came back is kept: a
+//! group that runs again and again maps nothing, and its stacks are warm.
+//!
+//! Whatever fails here falls back to stacks of the C library's.
+#![allow(unsafe_code)]
+
+use crate::sync::Mutex;
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::Arc;
+
+/// The most stacks that a slab in the cache has: it may hold on to [`WARM`]
+/// bytes of memory for each.
+const CACHED: usize = 1024;
+
+/// The largest stack that is made here. The mappings are not counted as memory
+/// in use, so that the kernel would promise what no machine has.
+const LARGEST: usize = 1 << 30;
+
+/// What a stack in the cache keeps of its memory, at its top.
+const WARM: usize = 16 << 10;
+
+/// The slab that came back last.
+static CACHE: Mutex<Option<Slab>> = Mutex::new(None);
+
+/// Stacks of one size, each above a guard page.
+struct Slab {
+    base: *mut c_void,
+    page: usize,
+    /// Of a stack, without its guard.
+    size: usize,
+    count: usize,
+    /// How many were handed out since the slab was taken.
+    used: usize,
+}
+
+// SAFETY: the mapping is the slab's alone, and may be used from any thread.
+unsafe impl Send for Slab {}
+// SAFETY: as above; sharing it gives away addresses only.
+unsafe impl Sync for Slab {}
+
+impl Slab {
+    fn map(size: usize, count: usize) -> Option<Slab> {
+        // SAFETY: sysconf takes no pointers.
+        let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
+        let size = size.checked_next_multiple_of(page)?;
+        let length = size.checked_add(page)?.checked_mul(count)?;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        #[cfg(target_os = "linux")]
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
+        #[cfg(not(target_os = "linux"))]
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANON;
+        // SAFETY: a mapping of our own, at no fixed address.
+        let base = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, -1, 0) };
+        if base == libc::MAP_FAILED {
+            return None;
+        }
+        let slab = Slab {
+            base,
+            page,
+            size,
+            count,
+            used: 0,
+        };
+        // SAFETY: advice about the mapping. A huge page a stack would be 2 MiB
+        // of memory for 8 KiB of use.
+        #[cfg(target_os = "linux")]
+        unsafe {
+            libc::madvise(base, length, libc::MADV_NOHUGEPAGE);
+        }
+        (0..count).all(|index| slab.guard(index)).then_some(slab)
+    }
+
+    /// Where stack `index` begins; its guard lies below.
+    fn stack(&self, index: usize) -> *mut c_void {
+        let offset = index * (self.page + self.size) + self.page;
+        // The mapping is as long as `count` of these.
+        self.base.wrapping_byte_add(offset)
+    }
+
+    /// Makes the page below stack `index` a guard.
+    fn guard(&self, index: usize) -> bool {
+        /// Since Linux 6.13; does not split the mapping, of which a process
+        /// may have 65530 parts.
+        #[cfg(target_os = "linux")]
+        const MADV_GUARD_INSTALL: libc::c_int = 102;
+        let guard = self.stack(index).wrapping_byte_sub(self.page);
+        // SAFETY: the page is within the mapping, and nobody's stack.
+        unsafe {
+            #[cfg(target_os = "linux")]
+            if libc::madvise(guard, self.page, MADV_GUARD_INSTALL) == 0 {
+                return true;
+            }
+            libc::mprotect(guard, self.page, libc::PROT_NONE) == 0
+        }
+    }
+
+    /// Gives back the memory below the top of each stack that was used.
+    fn cool(&mut self) {
+        if self.size > WARM {
+            for index in 0..self.used {
+                // SAFETY: within a stack on which no thread runs any more.
+                unsafe {
+                    libc::madvise(self.stack(index), self.size - WARM, libc::MADV_DONTNEED);
+                }
+            }
+        }
+        self.used = 0;
+    }
+}
+
+impl Drop for Slab {
+    fn drop(&mut self) {
+        // SAFETY: the whole mapping, in which nothing is used any more.
+        unsafe {
+            libc::munmap(self.base, (self.page + self.size) * self.count);
+        }
+    }
+}
+
+/// A slab that some threads run on. It goes into the cache when the last of
+/// their stacks is dropped.
+struct Lent(Option<Slab>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(mut slab) = self.0.take().filter(|slab| slab.count <= CACHED) {
+            slab.cool();
+            // The one before is unmapped when the lock is free again.
+            let _before = CACHE.lock().replace(slab);
+        }
+    }
+}
+
+/// A stack that no other thread runs on. To be dropped when the thread is gone.
+pub struct Stack {
+    _slab: Arc<Lent>,
+    pub lowest: *mut c_void,
+    pub size: usize,
+}
+
+// SAFETY: an address, and what keeps it mapped.
+unsafe impl Send for Stack {}
+
+/// So many stacks of at least that size. None: the C library is to make them.
+pub fn stacks(size: usize, count: usize) -> Option<impl Iterator<Item = Stack>> {
+    if size > LARGEST {
+        return None;
+    }
+    let fits =
+        |slab: &mut Slab| slab.size >= size && slab.size < size + slab.page && slab.count >= count;
+    let cached = CACHE.lock().take_if(fits);
+    let mut slab = cached.or_else(|| Slab::map(size, count))?;
+    slab.used = count;
+    let (first, step, size) = (slab.stack(0), slab.page + slab.size, slab.size);
+    let lent = Arc::new(Lent(Some(slab)));
+    Some((0..count).map(move |index| Stack {
+        _slab: lent.clone(),
+        lowest: first.wrapping_byte_add(index * step),
+        size,
+    }))
+}

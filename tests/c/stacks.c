@@ -1,0 +1,276 @@
+/* Where actors' stacks come from: sizes, guards, and what becomes of them. */
+#include "check.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#define MIB ((size_t)1 << 20)
+
+static int no_guard_install, no_mprotect;
+
+/* The library's calls come here; see without_guard_install. */
+int madvise(void *address, size_t length, int advice) {
+    if (advice == 102 && no_guard_install) {
+        errno = EINVAL;
+        return -1;
+    }
+    return (int)syscall(SYS_madvise, address, length, advice);
+}
+
+int mprotect(void *address, size_t length, int protection) {
+    if (no_mprotect) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return (int)syscall(SYS_mprotect, address, length, protection);
+}
+
+typedef struct stack {
+    char *lowest;
+    size_t size;
+} stack;
+
+/* The stack of the thread that calls. */
+static stack own_stack(void) {
+    stack own;
+    void *lowest;
+    pthread_attr_t attributes;
+    CHECK_INT(pthread_getattr_np(pthread_self(), &attributes), 0);
+    CHECK_INT(pthread_attr_getstack(&attributes, &lowest, &own.size), 0);
+    pthread_attr_destroy(&attributes);
+    own.lowest = lowest;
+    return own;
+}
+
+static void add(rg_group *group, rg_execute_fn execute, void *userdata,
+                size_t stack_size) {
+    rg_actor actor;
+    memset(&actor, 0, sizeof actor);
+    actor.size = sizeof actor;
+    actor.execute = execute;
+    actor.interrupt = rg_interrupt_none;
+    actor.userdata = userdata;
+    actor.stack_size = stack_size;
+    CHECK_INT(rg_add_actor(group, &actor), 0);
+}
+
+static int find_stack(void *found) {
+    *(stack *)found = own_stack();
+    return 0;
+}
+
+static void sizes(void) {
+    const size_t wanted[] = {0, 64 << 10, 0, 1 * MIB, 100000, 0};
+    enum { COUNT = sizeof wanted / sizeof *wanted };
+    stack found[COUNT];
+    rg_group *group = rg_new();
+    for (int i = 0; i < COUNT; i++)
+        add(group, find_stack, &found[i], wanted[i]);
+    CHECK_INT(rg_run(group), 0);
+    rg_free(group);
+    for (int i = 0; i < COUNT; i++) {
+        size_t least = wanted[i] == 0 ? 8 * MIB : wanted[i];
+        CHECK(found[i].size >= least && found[i].size < least + 8192);
+        for (int j = 0; j < i; j++)
+            CHECK(found[i].lowest >= found[j].lowest + found[j].size ||
+                  found[j].lowest >= found[i].lowest + found[i].size);
+    }
+}
+
+/* ---- overflow --------------------------------------------------------------------- */
+
+static stack overflowing;
+
+static void on_fault(int signal, siginfo_t *info, void *context) {
+    (void)signal;
+    (void)context;
+    char *at = info->si_addr;
+    int guarded = at < overflowing.lowest && at >= overflowing.lowest - 4096;
+    _exit(guarded ? 33 : 34);
+}
+
+static int recurse(volatile char *above) {
+    volatile char here[512];
+    here[0] = (char)(*above + 1);
+    if (overflowing.size == 0)
+        return 0;
+    return recurse(here) + here[0];
+}
+
+static int overflow(void *userdata) {
+    static char other_stack[64 << 10];
+    stack_t alternate = {other_stack, 0, sizeof other_stack};
+    sigaltstack(&alternate, NULL);
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_fault;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigaction(SIGSEGV, &action, NULL);
+    overflowing = own_stack();
+    volatile char first = 0;
+    (void)userdata;
+    return recurse(&first);
+}
+
+static void overflow_in_the_middle(void) {
+    rg_group *group = rg_new();
+    add(group, until_stop, group, 64 << 10);
+    add(group, until_stop, group, 64 << 10);
+    add(group, overflow, NULL, 64 << 10);
+    add(group, until_stop, group, 64 << 10);
+    rg_run(group);
+    _exit(35);
+}
+
+static void guards(void) {
+    int status = in_child(overflow_in_the_middle);
+    CHECK(WIFEXITED(status));
+    CHECK_INT(WEXITSTATUS(status), 33);
+}
+
+static void without_guard_install(void) {
+    no_guard_install = 1;
+    guards();
+    no_guard_install = 0;
+}
+
+/* No guard to be had: the C library makes the stacks, with guards of its own. */
+static void unguardable(void) {
+    no_guard_install = no_mprotect = 1;
+    stack found;
+    rg_group *group = rg_new();
+    add(group, find_stack, &found, 3 * MIB);
+    int code = rg_run(group);
+    no_guard_install = no_mprotect = 0;
+    CHECK(code == 0 || code == RG_ESPAWN);
+    rg_free(group);
+}
+
+/* ---- what is kept --------------------------------------------------------------------
+ */
+
+/* Bytes of address space, and of memory. */
+static void footprint(size_t *mapped, size_t *resident) {
+    FILE *statm = fopen("/proc/self/statm", "r");
+    CHECK(statm != NULL && fscanf(statm, "%zu %zu", mapped, resident) == 2);
+    fclose(statm);
+    *mapped *= (size_t)sysconf(_SC_PAGESIZE);
+    *resident *= (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static int touch_much(void *userdata) {
+    char much[1 << 20];
+    memset(much, 1, sizeof much);
+    __asm__ volatile("" : : "r"(much) : "memory");
+    (void)userdata;
+    return 0;
+}
+
+static void run_many(rg_execute_fn execute, int count) {
+    rg_group *group = rg_new();
+    for (int i = 0; i < count; i++)
+        add(group, execute, group, 0);
+    CHECK_INT(rg_run(group), 0);
+    rg_free(group);
+}
+
+static void kept_within_bounds(void) {
+    size_t mapped, resident, mapped_then, resident_then;
+    run_many(touch_much, 100);
+    footprint(&mapped, &resident);
+    for (int i = 0; i < 50; i++)
+        run_many(touch_much, 1 + i * 2);
+    footprint(&mapped_then, &resident_then);
+    CHECK(mapped_then < mapped + 8 * MIB);
+    CHECK(resident_then < resident + 2 * MIB);
+    run_many(touch_much, 2000);
+    footprint(&mapped_then, &resident_then);
+    CHECK(mapped_then < mapped + 8 * MIB);
+    CHECK(resident_then < resident + 4 * MIB);
+}
+
+/* ---- stuck
+ * ------------------------------------------------------------------------------ */
+
+static gate freedom = GATE_INIT, freed = GATE_INIT;
+
+static int stay(void *userdata) {
+    unsigned char mark[4096];
+    memset(mark, 0xA5, sizeof mark);
+    __asm__ volatile("" : : "r"(mark) : "memory");
+    gate_await(&freedom, 1);
+    int whole = 1;
+    for (size_t i = 0; i < sizeof mark; i++)
+        whole &= mark[i] == 0xA5;
+    *(int *)userdata = whole;
+    gate_pass(&freed);
+    return 0;
+}
+
+/* A stuck actor's stack is nobody else's, and goes back when it has ended. */
+static void stuck_keeps_its_stack(void) {
+    int whole = 0;
+    run_many(touch_much, 8);
+    rg_group *group = rg_new();
+    for (int i = 0; i < 7; i++)
+        add(group, until_stop, group, 0);
+    add(group, stay, &whole, 0);
+    CHECK_INT(rg_set_grace(group, 0), 0);
+    CHECK_INT(rg_start(group), 0);
+    CHECK_INT(rg_stop(group, 1), 0);
+    int code;
+    CHECK_INT(rg_wait(group, -1, &code), 1);
+    CHECK_INT(code, RG_ETIMEDOUT);
+    rg_free(group);
+    for (int i = 0; i < 100; i++)
+        run_many(touch_much, 8);
+    size_t mapped, mapped_then, resident;
+    footprint(&mapped, &resident);
+    gate_pass(&freedom);
+    gate_await(&freed, 1);
+    await_threads(1);
+    CHECK_INT(whole, 1);
+    run_many(touch_much, 8);
+    run_many(touch_much, 8);
+    footprint(&mapped_then, &resident);
+    CHECK(mapped_then <= mapped - 8 * 8 * MIB);
+}
+
+/* ---- limits
+ * ------------------------------------------------------------------------------ */
+
+static void little_address_space(void) {
+    size_t mapped, resident;
+    footprint(&mapped, &resident);
+    struct rlimit limit = {mapped + 100 * MIB, mapped + 100 * MIB};
+    CHECK_INT(setrlimit(RLIMIT_AS, &limit), 0);
+    rg_group *group = rg_new();
+    for (int i = 0; i < 1000; i++) /* more than the cache has */
+        add(group, until_stop, group, 0);
+    CHECK_INT(rg_run(group), RG_ESPAWN);
+    rg_free(group);
+    await_threads(1);
+
+    group = rg_new();
+    for (int i = 0; i < 100; i++)
+        add(group, return_seven, NULL, 64 << 10);
+    CHECK_INT(rg_run(group), 7);
+    rg_free(group);
+    run_many(touch_much, 8);
+}
+
+static void address_space(void) { check_in_child(little_address_space); }
+
+int main(void) {
+    watchdog(60);
+    CASE(sizes);
+    CASE(guards);
+    CASE(without_guard_install);
+    CASE(unguardable);
+    CASE(kept_within_bounds);
+    CASE(stuck_keeps_its_stack);
+    CASE(address_space);
+    return finish("stacks");
+}
