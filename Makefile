@@ -8,10 +8,15 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MAJOR := $(firstword $(subst ., ,$(VERSION)))
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PYTHON := $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
-C_FILES = $(shell find examples tests benches -name '*.c' 2>/dev/null)
-LIB := $(DESTDIR)$(PREFIX)/lib
+C_FILES = $(shell find examples tests benches -name '*.c' -o -name '*.[ch]pp' -o -name check.h \
+	-o -name load.h) include/rungroup.hpp
+LIBDIR ?= $(PREFIX)/lib
+LIB := $(DESTDIR)$(LIBDIR)
+SHARE := $(DESTDIR)$(PREFIX)/share
+SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(abspath $(LIBDIR))|; \
+	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib header demo test lint bench install uninstall clean
+.PHONY: help setup lib header abi man demo test lint bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -33,6 +38,12 @@ lib: ## build the C library into build/lib
 header: ## write include/rungroup.h anew from the sources
 	RUNGROUP_WRITE_HEADER=1 cargo test --locked --test header
 
+abi: ## record the interface of a release in abi/
+	$(PYTHON) scripts/abi.py --record
+
+man: ## write man pages into build/man
+	@$(PYTHON) scripts/man.py build/man
+
 demo: setup lib ## run the four-component program and ask it things; KEEP=1: leave it to you
 	$(CC) -std=c99 -O2 -Iinclude examples/four_actors/main.c -o build/four_actors \
 		-Lbuild/lib -lrungroup -lmicrohttpd -lpthread -Wl,-rpath,'$$ORIGIN/lib'
@@ -52,20 +63,28 @@ lint: setup ## formatting and static checks
 bench: setup lib ## compare with the peers
 	$(PYTHON) benches/run.py
 
-install: lib ## install into PREFIX (/usr/local), below DESTDIR
-	install -d $(DESTDIR)$(PREFIX)/include $(LIB)/pkgconfig
-	install -m 644 include/rungroup.h $(DESTDIR)$(PREFIX)/include/
+install: lib man ## install into PREFIX (/usr/local), below DESTDIR; libraries into LIBDIR
+	install -d $(DESTDIR)$(PREFIX)/include $(LIB)/pkgconfig $(LIB)/cmake/rungroup $(SHARE)/man/man3
+	install -m 644 include/rungroup.h include/rungroup.hpp $(DESTDIR)$(PREFIX)/include/
+	install -m 644 build/man/man3/*.3 $(SHARE)/man/man3/
 	install -m 755 build/lib/librungroup.so.$(VERSION) $(LIB)/
 	ln -sf librungroup.so.$(VERSION) $(LIB)/librungroup.so.$(MAJOR)
 	ln -sf librungroup.so.$(MAJOR) $(LIB)/librungroup.so
 	install -m 644 build/lib/librungroup.a $(LIB)/
-	sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@VERSION@|$(VERSION)|' rungroup.pc.in \
-		>$(LIB)/pkgconfig/rungroup.pc
+	$(SUBSTITUTE) rungroup.pc.in >$(LIB)/pkgconfig/rungroup.pc
+	$(SUBSTITUTE) cmake/rungroup-config.cmake.in >$(LIB)/cmake/rungroup/rungroup-config.cmake
+	$(SUBSTITUTE) cmake/rungroup-config-version.cmake.in \
+		>$(LIB)/cmake/rungroup/rungroup-config-version.cmake
 
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/include/rungroup.h $(LIB)/librungroup.so \
+	rm -f $(DESTDIR)$(PREFIX)/include/rungroup.h $(DESTDIR)$(PREFIX)/include/rungroup.hpp \
+		$(SHARE)/man/man3/rungroup.3 $(SHARE)/man/man3/rg_*.3 $(LIB)/librungroup.so \
 		$(LIB)/librungroup.so.$(MAJOR) $(LIB)/librungroup.so.$(VERSION) \
 		$(LIB)/librungroup.a $(LIB)/pkgconfig/rungroup.pc
+	rm -rf $(LIB)/cmake/rungroup
+
+deb: lib ## build a Debian package into build/
+	@scripts/deb.sh $(VERSION)
 
 clean: ## remove everything built
 	rm -rf build .venv

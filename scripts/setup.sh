@@ -4,13 +4,15 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Debian package names; what each is needed for is in has().
-required=(gcc binutils pkg-config python3 curl libmicrohttpd-dev)
-optional=(clang valgrind shellcheck)
+required=(gcc g++ binutils pkg-config python3 curl libmicrohttpd-dev libcpp-httplib-dev)
+optional=(clang valgrind shellcheck cmake abigail-tools)
 
 has() {
     case $1 in
     gcc) command -v cc ;;
     binutils) command -v objcopy ;;
+    libcpp-httplib-dev) echo '#include <httplib.h>' | c++ -E -x c++ -o /dev/null - ;;
+    abigail-tools) command -v abidiff ;;
     libmicrohttpd-dev) echo '#include <microhttpd.h>' | cc -E -o /dev/null - ;;
     *) command -v "$1" ;;
     esac >/dev/null 2>&1

@@ -175,35 +175,52 @@ def four_actors_in_rust():
     return run(sys.executable, "scripts/check_four_actors.py", example("four_actors"))
 
 
-def install():
-    """What make install puts somewhere serves a program outside, and all of it goes again."""
-    prefix = BUILD / "prefix"
-    shutil.rmtree(prefix, ignore_errors=True)
-    run("make", "install", f"PREFIX={prefix}", timeout=1200)
-    places = {**os.environ, "PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig")}
+def first_in_cpp(compiler):
+    program = TEST_BIN / f"first_cpp_{compiler}"
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Iinclude"]
+    run(compiler, *flags, "examples/first.cpp", "-o", program, *RPATH)
+    first([program])
+
+
+def four_actors_in_cpp():
+    program = TEST_BIN / "four_actors_cpp"
+    # Some systems have it compiled, some as a header alone.
+    http = subprocess.run(["pkg-config", "--libs", "cpp-httplib"], capture_output=True)
+    libraries = [*RPATH, *http.stdout.decode().split()]
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Iinclude", "-O1"]
+    run("c++", *flags, "examples/four_actors/main.cpp", "-o", program, *libraries)
+    return run(sys.executable, "scripts/check_four_actors.py", program)
+
+
+def debian_package():
+    """It holds what a program needs; as root it is also installed and removed."""
+    run("make", "deb", timeout=1200)
+    (package,) = BUILD.glob("*.deb")
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(ROOT / "examples/first.c", folder)
-        flags = run("pkg-config", "--cflags", "--libs", "rungroup", env=places).split()
+        # In a folder of its own: what the machine has stays as it is.
+        run("dpkg-deb", "-x", package, folder)
+        usr = Path(folder) / "usr"
+        (pc,) = usr.rglob("rungroup.pc")
+        places = {**os.environ, "PKG_CONFIG_PATH": str(pc.parent)}
+        define = f"--define-variable=prefix={usr}"
+        query = ["pkg-config", define, f"--define-variable=libdir={pc.parent.parent}"]
+        flags = run(*query, "--cflags", "--libs", "rungroup", env=places).split()
         run("cc", "first.c", "-o", "first", *flags, cwd=folder)
-        first(["env", f"LD_LIBRARY_PATH={prefix / 'lib'}", Path(folder) / "first"])
-        flags = run(
-            "pkg-config", "--static", "--cflags", "--libs", "rungroup", env=places
-        )
-        run("cc", "-static", "first.c", "-o", "static", *flags.split(), cwd=folder)
-        first([Path(folder) / "static"])
-    run("make", "uninstall", f"PREFIX={prefix}")
-    left = [path for path in prefix.rglob("*") if not path.is_dir()]
-    expect(not left, f"make uninstall left {left}")
-
-
-def destdir():
-    """With DESTDIR the files go below it, and the .pc still says PREFIX."""
-    staged = BUILD / "staged"
-    shutil.rmtree(staged, ignore_errors=True)
-    run("make", "install", f"DESTDIR={staged}", "PREFIX=/usr", timeout=1200)
-    pc = (staged / "usr/lib/pkgconfig/rungroup.pc").read_text()
-    expect(pc.startswith("prefix=/usr\n") and "@" not in pc, pc)
-    shutil.rmtree(staged)
+        first(["env", f"LD_LIBRARY_PATH={pc.parent.parent}", Path(folder) / "first"])
+        if os.geteuid() != 0:
+            return
+        root = Path(folder) / "root"
+        database = root / "var/lib/dpkg"
+        (database / "updates").mkdir(parents=True)
+        (database / "info").mkdir()
+        (database / "status").touch()
+        dpkg = ["dpkg", f"--root={root}", "--force-depends", "--force-script-chrootless"]
+        run(*dpkg, "--install", package)
+        expect((root / "usr/include/rungroup.h").exists(), "dpkg did not install it")
+        run(*dpkg, "--purge", "librungroup-dev")
+        left = [path for path in (root / "usr").rglob("*") if not path.is_dir()]
+        expect(not left, f"dpkg --purge left {left}")
 
 
 def documents():
@@ -258,8 +275,16 @@ def checks():
     yield "first.rs", lambda: first([example("first")])
     yield "four_actors in C", four_actors_in_c
     yield "four_actors in Rust", four_actors_in_rust
-    yield "install", install
-    yield "install with DESTDIR", destdir
+    yield "C++", lambda: run("tests/cpp/check.sh", timeout=900)
+    for compiler in ("g++", "clang++"):
+        if shutil.which(compiler):
+            yield f"first.cpp {compiler}", lambda c=compiler: first_in_cpp(c)
+    yield "four_actors in C++", four_actors_in_cpp
+    yield "install", lambda: run(sys.executable, "scripts/check_install.py", timeout=600)
+    if shutil.which("dpkg-deb"):
+        yield "Debian package", debian_package
+    if shutil.which("abidiff"):
+        yield "ABI", lambda: run(sys.executable, "scripts/abi.py")
 
 
 def valgrind(program, arguments):

@@ -74,7 +74,8 @@ class web {
                           : server_.bind_to_port("127.0.0.1", port) ? port
                                                                     : -1;
         if (bound < 0)
-            throw std::runtime_error("cannot listen on port " + std::to_string(port));
+            throw std::system_error(errno, std::generic_category(),
+                                    "cannot listen on port " + std::to_string(port));
         say("http: listening on http://127.0.0.1:" + std::to_string(bound) + "/");
         if (!stop.stop_requested()) // stopped before it listened
             server_.listen_after_bind();
@@ -125,7 +126,7 @@ int main(int argc, char **argv) {
     group.add("cron", [&](const rungroup::stop_token &stop) { run_cron(light, stop); });
     group.add_signals();
 
-    bool stuck = false;
+    bool stuck = false, thrown = false;
     try {
         static_cast<void>(group.run());
     } catch (const rungroup::error &error) {
@@ -135,10 +136,10 @@ int main(int argc, char **argv) {
         }
         stuck = error.code() == RG_ETIMEDOUT;
     } catch (const std::exception &) {
-        // An actor's; the report has it.
+        thrown = true; // an actor's; the report has its words
     }
     std::cout << group.report() << std::flush;
-    const int code = group.cause()->code;
+    const int code = thrown ? 1 : group.cause()->code;
     if (stuck) // a stuck actor still uses what exit would destroy
         rg_exit(code);
     return code;
