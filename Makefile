@@ -13,7 +13,7 @@ C_FILES = $(shell find examples tests benches -name '*.c' -o -name '*.[ch]pp' -o
 LIBDIR ?= $(PREFIX)/lib
 LIB := $(DESTDIR)$(LIBDIR)
 SHARE := $(DESTDIR)$(PREFIX)/share
-SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(abspath $(LIBDIR))|; \
+SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
 .PHONY: help setup lib header abi man demo test lint bench install uninstall deb clean
