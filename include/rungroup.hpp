@@ -701,6 +701,12 @@ class group {
             handle(), signals.size() == 0 ? nullptr : signals.begin(), signals.size()));
     }
 
+    /**
+     * Adds an actor that tells systemd, or what speaks its protocol, that the
+     * group is ready, alive, and why it stops; see rg_add_systemd.
+     */
+    void add_systemd() { detail::checked(rg_add_systemd(handle())); }
+
     /** Sets how long after stopping began run() returns at the latest, rounded
         up to milliseconds; as long as none is set it waits for ever. */
     template <class Rep, class Period>

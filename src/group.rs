@@ -122,6 +122,19 @@ impl Group {
         self.shared.add_signals(signals, false)
     }
 
+    /// Adds an actor, named "systemd", that tells the service manager that
+    /// started the process how the group is: READY=1 once all run, STOPPING=1
+    /// with the cause as STATUS, and WATCHDOG=1 twice as often as the unit's
+    /// WatchdogSec asks, until the group stops. Without a manager that wants
+    /// to know (no `$NOTIFY_SOCKET`) it only waits for the stop.
+    ///
+    /// # Errors
+    /// [`Error::State`] once the group has run. If the manager cannot be told,
+    /// the actor returns 1 and says why, which ends the group.
+    pub fn add_systemd(&mut self) -> Result<usize, Error> {
+        self.shared.add_systemd()
+    }
+
     /// Runs the group and waits for all its actors, or for the grace to end.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ mod runner;
 mod signals;
 mod stop;
 mod sync;
+mod systemd;
 mod text;
 
 pub use error::Error;

@@ -136,19 +136,12 @@ impl Report {
                 cause.code
             );
         }
-        match cause.index {
-            Some(index) => {
-                let name = self.records[index].name.to_string_lossy();
-                write!(f, "rungroup: ended by \"{name}\"")?;
-            }
-            None => write!(f, "rungroup: stopped from outside")?,
-        }
         write!(
             f,
-            " with {}",
-            Said(cause.code, &cause.message.to_string_lossy())
+            "rungroup: {} after {}",
+            EndedBy(cause, &self.records),
+            Time(self.stopping_at)
         )?;
-        write!(f, " after {}", Time(self.stopping_at))?;
         let took = Time(self.end.saturating_sub(self.stopping_at));
         match self.code {
             None => writeln!(f, ", stopping for {took}"),
@@ -241,6 +234,30 @@ impl fmt::Display for Report {
             writeln!(f, "  interrupted in {order} order")?;
         }
         Ok(())
+    }
+}
+
+/// Who ended the group, and why, in half a sentence; empty before.
+pub fn ended_by(machine: &Machine) -> String {
+    machine.cause().map_or(String::new(), |cause| {
+        EndedBy(cause, machine.records()).to_string()
+    })
+}
+
+struct EndedBy<'a>(&'a Cause, &'a [Record]);
+
+impl fmt::Display for EndedBy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EndedBy(cause, records) = self;
+        match cause.index {
+            Some(index) => {
+                let name = records[index].name.to_string_lossy();
+                write!(f, "ended by \"{name}\"")?;
+            }
+            None => write!(f, "stopped from outside")?,
+        }
+        let said = cause.message.to_string_lossy();
+        write!(f, " with {}", Said(cause.code, &said))
     }
 }
 

@@ -435,6 +435,23 @@ pub unsafe extern "C" fn rg_set_chain_signals(group: *mut rg_group, on: c_int) -
     unsafe { via(group, Error::code, |t| (t.set_chain_signals)(group, on)) }
 }
 
+/// Adds an actor, named "systemd", that tells the service manager that started
+/// the process how the group is, by the protocol of sd_notify(3): READY=1 once
+/// all actors run; STOPPING=1, with the cause as STATUS, once it stops; and
+/// until then WATCHDOG=1, twice as often as the unit's WatchdogSec asks. The
+/// environment is read during this call; without NOTIFY_SOCKET in it the actor
+/// only waits for the stop. If the manager cannot be told that the group is
+/// ready, the actor returns 1, with a message, which ends the group (rule 4).
+///
+/// @param group  the group, which has not been run.
+///
+/// Returns 0, RG_EINVAL, RG_ESTATE or RG_EABI.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rg_add_systemd(group: *mut rg_group) -> c_int {
+    // SAFETY: see above.
+    unsafe { via(group, Error::code, |t| (t.add_systemd)(group)) }
+}
+
 /// Sets the grace: how long after stopping began rg_run returns at the latest,
 /// whatever is stuck (rule 10). A thread is kept ready to call the interrupts;
 /// only if one of them hangs and no other thread is to be had does the driver

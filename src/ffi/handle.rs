@@ -197,6 +197,7 @@ pub struct Table {
     pub drive_next: unsafe extern "C" fn(*mut rg_group, *mut i64) -> c_int,
     pub drive_fd: unsafe extern "C" fn(*mut rg_group) -> c_int,
     pub drive_interrupted: unsafe extern "C" fn(*mut rg_group, usize, *const c_char) -> c_int,
+    pub add_systemd: unsafe extern "C" fn(*mut rg_group) -> c_int,
 }
 
 static TABLE: Table = Table {
@@ -231,6 +232,7 @@ static TABLE: Table = Table {
     drive_next,
     drive_fd,
     drive_interrupted,
+    add_systemd,
 };
 
 /// The table behind a handle of any copy of the library.
@@ -702,6 +704,10 @@ unsafe extern "C" fn add_signals(
         let chain = *group.chain_signals.lock();
         group.shared.add_signals(signals, chain).map(drop)
     })
+}
+
+unsafe extern "C" fn add_systemd(handle: *mut rg_group) -> c_int {
+    checked(|| group(handle).shared.add_systemd().map(drop))
 }
 
 unsafe extern "C" fn set_chain_signals(handle: *mut rg_group, on: c_int) -> c_int {

@@ -14,9 +14,11 @@ use crate::ffi::actor::{Actor, Calls, Entry};
 use crate::ffi::handle::{Cause as ForeignCause, Completion, Observer, rg_cause};
 use crate::ffi::os;
 use crate::machine::{Effect, Event, Machine, Message, Nanos, Outcome, Step};
+use crate::report::ended_by;
 use crate::signals::Listener;
 use crate::stop::Latch;
 use crate::sync::{Condvar, Mutex};
+use crate::systemd::Manager;
 use gate::Gate;
 use helper::Helpers;
 use std::collections::VecDeque;
@@ -174,6 +176,21 @@ impl Shared {
         let mut actor = Actor::from_closures(execute, |_| {});
         actor.listener = Some(listener);
         self.add(Some(c"signals".to_owned()), actor)
+            .map_err(|(error, _)| error)
+    }
+
+    /// Adds a systemd actor.
+    pub fn add_systemd(self: &Arc<Self>) -> Result<usize, Error> {
+        let manager = Manager::from_environment();
+        let (stop, group) = (self.stop.clone(), Arc::downgrade(self));
+        let why = move || {
+            let group = group.upgrade();
+            group.map_or(String::new(), |group| {
+                group.with(|machine| ended_by(machine))
+            })
+        };
+        let actor = Actor::from_closures(move || manager.serve(&stop, why), |_| {});
+        self.add(Some(c"systemd".to_owned()), actor)
             .map_err(|(error, _)| error)
     }
 

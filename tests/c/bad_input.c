@@ -76,6 +76,7 @@ static void every_function(void *none, int error) {
     CHECK_INT(rg_stop_fd(none), error);
     CHECK_INT(rg_poll(none, &fd, 1, -1), error);
     CHECK_INT(rg_set_chain_signals(none, 1), error);
+    CHECK_INT(rg_add_systemd(none), error);
     CHECK_INT(rg_set_grace(none, 1), error);
     CHECK_INT(rg_set_order(none, RG_ORDER_ADDED), error);
     CHECK_INT(rg_set_observer(none, observe_nothing, NULL), error);
@@ -350,6 +351,7 @@ static void too_late(rg_group *group) {
     CHECK_INT(rg_set_order(group, RG_ORDER_REVERSE), RG_ESTATE);
     CHECK_INT(rg_set_observer(group, observe_nothing, NULL), RG_ESTATE);
     CHECK_INT(rg_set_chain_signals(group, 1), RG_ESTATE);
+    CHECK_INT(rg_add_systemd(group), RG_ESTATE);
     CHECK_INT(rg_run(group), RG_ESTATE);
     CHECK_INT(rg_start(group), RG_ESTATE);
     CHECK_INT(rg_drive_begin(group), RG_ESTATE);
