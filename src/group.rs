@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::ffi::actor::Actor;
-use crate::ffi::handle;
+use crate::ffi::{handle, os};
 use crate::machine::{Machine, Order, Outcome};
 use crate::report::Report;
 use crate::runner::Shared;
@@ -12,7 +12,7 @@ use crate::text;
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::fmt;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -155,7 +155,7 @@ impl Group {
     /// Where actors see, and wait for, the stop.
     pub fn stop_token(&self) -> StopToken {
         StopToken {
-            stop: self.shared.stop.clone(),
+            stop: Stop::Own(self.shared.stop.clone()),
         }
     }
 
@@ -250,7 +250,7 @@ impl ActorBuilder<'_> {
                 }
                 outcome
             },
-            move |cause| interrupt(&Cause { cause }),
+            move |cause| interrupt(&Cause::new(cause)),
         );
         actor.stack_size = self.stack_size;
         // A refused actor's closures are dropped with it.
@@ -267,7 +267,11 @@ pub struct Cause<'a> {
     cause: &'a handle::rg_cause,
 }
 
-impl Cause<'_> {
+impl<'a> Cause<'a> {
+    pub(crate) fn new(cause: &'a handle::rg_cause) -> Self {
+        Cause { cause }
+    }
+
     /// The first actor's code, or the stop's.
     pub fn code(&self) -> i32 {
         self.cause.code
@@ -295,23 +299,48 @@ pub fn interrupt_none(_cause: &Cause<'_>) {}
 /// Tells an actor that the group stops. Once it does, it does for ever.
 #[derive(Clone, Debug)]
 pub struct StopToken {
-    stop: Arc<Latch>,
+    stop: Stop,
+}
+
+#[derive(Clone, Debug)]
+enum Stop {
+    Own(Arc<Latch>),
+    /// A copy of the descriptor of a group that another copy of the library
+    /// may have made.
+    Host(Arc<OwnedFd>),
 }
 
 impl StopToken {
+    pub(crate) fn of_host(fd: OwnedFd) -> Self {
+        StopToken {
+            stop: Stop::Host(Arc::new(fd)),
+        }
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> bool {
+        match &self.stop {
+            Stop::Own(latch) => latch.wait_until(deadline),
+            // Not to be able to wait is to stop: nobody must spin.
+            Stop::Host(fd) => !matches!(os::poll_readable(&[fd.as_raw_fd()], deadline), Ok(None)),
+        }
+    }
+
     /// Whether stopping has begun.
     pub fn is_stopping(&self) -> bool {
-        self.stop.is_set()
+        match &self.stop {
+            Stop::Own(latch) => latch.is_set(),
+            Stop::Host(_) => self.wait_until(Some(Instant::now())),
+        }
     }
 
     /// Waits until stopping begins.
     pub fn wait(&self) {
-        self.stop.wait_until(None);
+        self.wait_until(None);
     }
 
     /// Waits until stopping begins, or for so long; true: stopping.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.stop.wait_until(Instant::now().checked_add(timeout))
+        self.wait_until(Instant::now().checked_add(timeout))
     }
 
     /// A descriptor that is readable once stopping began, for poll and event
@@ -320,7 +349,10 @@ impl StopToken {
     /// # Errors
     /// [`Error::Memory`] when the process has no descriptor left.
     pub fn fd(&self) -> Result<RawFd, Error> {
-        self.stop.fd()
+        match &self.stop {
+            Stop::Own(latch) => latch.fd(),
+            Stop::Host(fd) => Ok(fd.as_raw_fd()),
+        }
     }
 }
 

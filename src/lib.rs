@@ -37,6 +37,7 @@ mod systemd;
 mod text;
 
 pub use error::Error;
+pub use ffi::host::Host;
 pub use group::{
     ActorBuilder, Builder, Cause, Group, IntoOutcome, RunError, StopToken, Stopper, interrupt_none,
 };

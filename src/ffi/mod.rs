@@ -12,5 +12,6 @@ pub mod exports;
 pub mod failure;
 pub mod foreign;
 pub mod handle;
+pub mod host;
 pub mod os;
 pub mod sigaction;

@@ -1,0 +1,135 @@
+//! Actors in Rust for a group that C made. (Here by this very copy of the
+//! library; the plugins' test has another one.)
+#![allow(unsafe_code)]
+
+use rungroup::{Error, Host, StopToken, interrupt_none};
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+unsafe extern "C" {
+    safe fn rg_new() -> *mut c_void;
+    fn rg_free(group: *mut c_void);
+    fn rg_run(group: *mut c_void) -> c_int;
+    fn rg_stop(group: *mut c_void, code: c_int) -> c_int;
+    fn rg_get_cause(group: *const c_void) -> *const Cause;
+}
+
+#[repr(C)]
+struct Cause {
+    code: c_int,
+    actor: *const c_char,
+    message: *const c_char,
+}
+
+/// A group of C's, freed at the end.
+struct Group(*mut c_void);
+
+impl Group {
+    fn new() -> (Self, Host) {
+        let group = rg_new();
+        // SAFETY: a group, used before it is freed only.
+        let host = unsafe { Host::from_raw(group) };
+        (Group(group), host.unwrap())
+    }
+
+    fn run(&self) -> c_int {
+        // SAFETY: it is not freed yet.
+        unsafe { rg_run(self.0) }
+    }
+
+    /// Code, actor, message.
+    fn cause(&self) -> (c_int, String, String) {
+        // SAFETY: it has run; the texts live as long as it does.
+        let text = |text| unsafe { CStr::from_ptr(text) }.to_str().unwrap().to_owned();
+        // SAFETY: as above.
+        let cause = unsafe { &*rg_get_cause(self.0) };
+        (cause.code, text(cause.actor), text(cause.message))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // SAFETY: nobody uses it any more.
+        unsafe { rg_free(self.0) };
+    }
+}
+
+#[test]
+fn results_and_texts_reach_the_host() {
+    let (group, host) = Group::new();
+    let stop = host.stop_token().unwrap();
+    let (told, heard) = channel();
+    host.add(
+        "waits",
+        move || stop.wait(),
+        move |cause| {
+            let (actor, message) = (cause.actor().unwrap(), cause.message());
+            told.send((cause.code(), actor.to_owned(), message.to_owned()))
+                .unwrap();
+        },
+    )
+    .unwrap();
+    host.add("fails", || Err::<(), _>("no disk"), interrupt_none)
+        .unwrap();
+    assert_eq!(group.run(), 1);
+    let cause = (1, "fails".to_owned(), "no disk".to_owned());
+    assert_eq!(group.cause(), cause);
+    assert_eq!(heard.recv().unwrap(), cause);
+}
+
+#[test]
+fn a_panic_reaches_the_host() {
+    let (group, host) = Group::new();
+    let execute = || panic!("index 7");
+    #[allow(unreachable_code)]
+    host.add("panics", move || -> i32 { execute() }, interrupt_none)
+        .unwrap();
+    assert_eq!(group.run(), Error::Panic.code());
+    assert_eq!(group.cause().2, "index 7");
+}
+
+#[test]
+fn a_refused_actor_is_dropped() {
+    let (group, host) = Group::new();
+    let captured = Arc::new(());
+    let add = |name: &str| {
+        let captured = captured.clone();
+        host.add(name, move || drop(captured), interrupt_none)
+    };
+    assert_eq!(add(&"n".repeat(256)), Err(Error::Invalid));
+    assert_eq!(add("nul\0inside"), Err(Error::Invalid));
+    assert_eq!(Arc::strong_count(&captured), 1);
+    assert_eq!(add("accepted"), Ok(()));
+    assert_eq!(Arc::strong_count(&captured), 2);
+    assert_eq!(group.run(), 0);
+    assert_eq!(add("late"), Err(Error::State));
+    drop(group);
+    assert_eq!(Arc::strong_count(&captured), 1);
+}
+
+#[test]
+fn a_token_outlives_the_group() {
+    let token: StopToken = {
+        let (group, host) = Group::new();
+        let token = host.stop_token().unwrap();
+        assert!(!token.is_stopping());
+        // SAFETY: it is not freed yet.
+        unsafe { rg_stop(group.0, 3) };
+        assert!(token.is_stopping());
+        token
+    };
+    assert!(token.is_stopping() && token.wait_timeout(std::time::Duration::MAX));
+    token.wait();
+}
+
+#[test]
+fn what_is_no_group_is_refused() {
+    // SAFETY: NULL is fine.
+    let null = unsafe { Host::from_raw(std::ptr::null_mut()) };
+    assert_eq!(null.unwrap_err(), Error::Invalid);
+    let mut stranger = [0usize; 4];
+    // SAFETY: readable, and no group.
+    let refused = unsafe { Host::from_raw(stranger.as_mut_ptr().cast()) };
+    assert_eq!(refused.unwrap_err(), Error::Abi);
+}
