@@ -410,6 +410,153 @@ typedef struct rg_actor_report {
     const char *complaint;
 } rg_actor_report;
 
+/**
+ * What became of a group as a whole; see rg_get_summary. Times are
+ * nanoseconds since the run began, -1: it has not happened.
+ */
+typedef struct rg_summary {
+    /**
+     * sizeof(rg_summary), set by the caller, since newer fields may follow.
+     */
+    size_t size;
+    /**
+     * 1 once the run is over, else 0.
+     */
+    int finished;
+    /**
+     * What rg_run returned; 0 before.
+     */
+    int code;
+    /**
+     * 1 once there is a cause (rule 4), else 0.
+     */
+    int stopping;
+    /**
+     * The cause's code; 0 before.
+     */
+    int cause_code;
+    /**
+     * The cause's actor; -1: stopped from outside, or not stopping.
+     */
+    int64_t cause_index;
+    /**
+     * What that actor said, valid until rg_free; never NULL.
+     */
+    const char *cause_message;
+    /**
+     * The executes were called.
+     */
+    int64_t started_ns;
+    /**
+     * Stopping began.
+     */
+    int64_t stopping_ns;
+    /**
+     * The run was over; before that: now.
+     */
+    int64_t end_ns;
+    /**
+     * The grace; -1: none.
+     */
+    int64_t grace_ns;
+    /**
+     * One of rg_order.
+     */
+    int order;
+} rg_summary;
+
+/**
+ * What happened to a driven actor; see rg_drive_report. Nothing in it is a
+ * pointer.
+ */
+typedef struct rg_drive_event {
+    /**
+     * The actor's.
+     */
+    size_t index;
+    /**
+     * RG_EVENT_RETURNED or RG_EVENT_INTERRUPTED.
+     */
+    int kind;
+    /**
+     * Of RETURNED: its result.
+     */
+    int code;
+    /**
+     * When, in nanoseconds on any clock of the host's.
+     */
+    int64_t time_ns;
+} rg_drive_event;
+
+/**
+ * What the host that drives a group does next; see rg_drive_report.
+ */
+typedef struct rg_step {
+    /**
+     * sizeof(rg_step), set by the caller, since newer fields may follow.
+     */
+    size_t size;
+    /**
+     * Of RG_STEP_INTERRUPT: call the interrupts of the actors from this index
+     */
+    size_t first;
+    /**
+     * to this one, which may be lower, one after another; each is to be
+     * reported, together or not.
+     */
+    size_t last;
+    /**
+     * Of RG_STEP_WAIT: how long at most, in nanoseconds; -1: for ever.
+     */
+    int64_t wait_ns;
+    /**
+     * Of RG_STEP_WAIT: how many more executes and interrupts of driven actors
+     * must return at least until there is something new to do. It is never
+     * wrong to report fewer, and rg_drive_fd and rg_stop end the wait as well.
+     */
+    size_t returns;
+    /**
+     * Of RG_STEP_FINISH: how many executes and interrupts have not returned.
+     * They are to be reported when they do.
+     */
+    size_t stuck;
+    /**
+     * Of RG_STEP_FINISH: the run's code.
+     */
+    int code;
+} rg_step;
+
+/**
+ * rg_actor_report without its texts; see rg_drive_records. Nothing in it is a
+ * pointer.
+ */
+typedef struct rg_drive_record {
+    /**
+     * As in rg_actor_report.
+     */
+    int64_t returned_ns;
+    /**
+     * As in rg_actor_report.
+     */
+    int64_t interrupting_ns;
+    /**
+     * As in rg_actor_report.
+     */
+    int64_t interrupted_ns;
+    /**
+     * As in rg_actor_report.
+     */
+    int code;
+    /**
+     * As in rg_actor_report.
+     */
+    int16_t state;
+    /**
+     * As in rg_actor_report.
+     */
+    int16_t stuck;
+} rg_drive_record;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -742,6 +889,39 @@ int rg_get_report(const struct rg_group *group,
                   struct rg_actor_report *out);
 
 /**
+ * What became of the group as a whole, now or at the end.
+ *
+ * @param group  the group.
+ * @param out    the caller's, with its size set; written only on success.
+ *
+ * Returns 0; RG_EINVAL: NULL, or a size that is too small; RG_EABI. Any thread
+ * may call it.
+ */
+int rg_get_summary(const struct rg_group *group, struct rg_summary *out);
+
+/**
+ * rg_format_report for a report that the caller has kept, or that is of a
+ * group freed since.
+ *
+ * @param summary  from rg_get_summary; NULL, or a wrong size: the empty text.
+ * @param actors   from rg_get_report, in order of addition, each with its size
+ *                 set; NULL is fine with count 0. A name that is NULL is
+ *                 "actor-<index>"; other texts may be NULL, too.
+ * @param count    how many.
+ * @param format   as in rg_format_report.
+ * @param buffer   as in rg_format_report.
+ * @param length   as in rg_format_report.
+ *
+ * Returns as rg_format_report does. Any thread may call it.
+ */
+size_t rg_format_summary(const struct rg_summary *summary,
+                         const struct rg_actor_report *actors,
+                         size_t count,
+                         int format,
+                         char *buffer,
+                         size_t length);
+
+/**
  * The report as text, or as a trace.
  *
  * @param group   the group, at any time.
@@ -860,6 +1040,53 @@ int rg_drive_fd(struct rg_group *group);
  * Returns as rg_drive_return does.
  */
 int rg_drive_interrupted(struct rg_group *group, size_t index, const char *complaint);
+
+/**
+ * Adds so many actors that the host runs: rg_drive_add without names.
+ *
+ * @param group  the group, which has not been run.
+ * @param count  how many.
+ *
+ * Returns 0; RG_ENOMEM: none was added; RG_ESTATE, RG_EINVAL or RG_EABI.
+ */
+int rg_drive_add_many(struct rg_group *group, size_t count);
+
+/**
+ * Reports what happened to driven actors, and asks for the next thing to do:
+ * rg_drive_return, rg_drive_interrupted and rg_drive_next in one call, for
+ * many actors at once, but without texts.
+ *
+ * @param group   the group.
+ * @param events  oldest first, read during the call; NULL is fine with count 0.
+ *                An unknown kind is RG_EINVAL, and none is taken.
+ * @param count   how many.
+ * @param now_ns  the time now, on the clock of the events' times.
+ * @param next    is given the step, with its size set by the caller; NULL:
+ *                only report, which any thread may do at any time. Otherwise
+ *                as for rg_drive_next: one thread at a time.
+ *
+ * Returns RG_STEP_..., or 0 if next is NULL; or RG_ESTATE (not running, or one
+ * of them was reported before; the others were taken, and next was not
+ * written), RG_EINVAL, RG_EABI.
+ */
+int rg_drive_report(struct rg_group *group,
+                    const struct rg_drive_event *events,
+                    size_t count,
+                    int64_t now_ns,
+                    struct rg_step *next);
+
+/**
+ * rg_get_report for the first actors at once, without texts.
+ *
+ * @param group  the group.
+ * @param out    the caller's array, written only on success.
+ * @param count  how many; at most rg_actor_count.
+ *
+ * Returns 0, RG_EINVAL or RG_EABI. Any thread may call it.
+ */
+int rg_drive_records(const struct rg_group *group,
+                     struct rg_drive_record *out,
+                     size_t count);
 
 #ifdef __cplusplus
 }  // extern "C"

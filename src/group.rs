@@ -434,22 +434,23 @@ impl RunError {
         }
     }
 
-    fn new(machine: &Machine, code: i32, kept: &mut HashMap<usize, BoxedError>) -> Self {
-        let cause = machine.cause();
+    fn new(machine: &mut Machine, code: i32, kept: &mut HashMap<usize, BoxedError>) -> Self {
         let name = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+        machine.make_names();
+        let cause = machine.cause();
+        let index = cause.and_then(|cause| cause.index);
+        let actor = index.map(|index| name(machine.records()[index].name()));
         RunError {
             code,
-            actor: machine.cause_name().map(name),
+            actor,
             message: cause.map_or(String::new(), |cause| name(&cause.message)),
             stuck: machine
                 .records()
                 .iter()
                 .filter(|record| record.stuck.any())
-                .map(|record| name(&record.name))
+                .map(|record| name(record.name()))
                 .collect(),
-            source: cause
-                .and_then(|cause| cause.index)
-                .and_then(|index| kept.remove(&index)),
+            source: index.and_then(|index| kept.remove(&index)),
         }
     }
 

@@ -124,10 +124,8 @@ impl Stuck {
 /// All that is known of one actor.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Unique only if its users made it so.
-    pub name: CString,
-    /// When its execute was called.
-    pub started: Option<Nanos>,
+    /// Made when it is first asked for, if its users gave none.
+    name: Option<CString>,
     /// When its execute returned.
     pub returned: Option<Nanos>,
     /// What it returned.
@@ -143,6 +141,30 @@ pub struct Record {
 }
 
 impl Record {
+    /// An actor of which nothing is known but its name.
+    pub fn new(name: Option<CString>) -> Self {
+        Record {
+            name,
+            returned: None,
+            outcome: None,
+            interrupting: None,
+            interrupted: None,
+            complaint: None,
+            stuck: Stuck::default(),
+        }
+    }
+
+    /// Unique only if its users made it so; empty until
+    /// [`Machine::make_names`], if they gave none.
+    pub fn name(&self) -> &CStr {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn make_name(&mut self, index: usize) -> &CStr {
+        self.name
+            .get_or_insert_with(|| text::lossy(&format!("actor-{index}")).into())
+    }
+
     /// Whether its execute ended by a panic, an exception or a thread's exit.
     pub fn panicked(&self) -> bool {
         self.outcome.as_ref().is_some_and(Outcome::panicked)
@@ -205,6 +227,8 @@ pub struct Machine {
     grace: Option<Nanos>,
     records: Vec<Record>,
     cause: Option<Cause>,
+    /// When every execute was called, at the same time (rule 3).
+    started_at: Option<Nanos>,
     stopping_at: Nanos,
     finished_at: Nanos,
     /// How many interrupts have been handed out.
@@ -231,6 +255,7 @@ impl Machine {
             grace: None,
             records: Vec::new(),
             cause: None,
+            started_at: None,
             stopping_at: 0,
             finished_at: 0,
             handed_out: 0,
@@ -245,18 +270,19 @@ impl Machine {
     /// Adds an actor and gives its index; without a name it is `actor-<index>`.
     pub fn add(&mut self, name: Option<CString>) -> Result<usize, Error> {
         self.must_be_adding()?;
-        let index = self.records.len();
-        self.records.push(Record {
-            name: name.unwrap_or_else(|| text::lossy(&format!("actor-{index}")).into()),
-            started: None,
-            returned: None,
-            outcome: None,
-            interrupting: None,
-            interrupted: None,
-            complaint: None,
-            stuck: Stuck::default(),
-        });
-        Ok(index)
+        self.records.push(Record::new(name));
+        Ok(self.records.len() - 1)
+    }
+
+    /// Adds so many actors without names of their own.
+    pub fn add_many(&mut self, count: usize) -> Result<(), Error> {
+        self.must_be_adding()?;
+        self.records
+            .try_reserve_exact(count)
+            .map_err(|_| Error::Memory)?;
+        let all = self.records.len() + count;
+        self.records.resize_with(all, || Record::new(None));
+        Ok(())
     }
 
     /// Sets the order of interrupts.
@@ -310,7 +336,7 @@ impl Machine {
     /// The actors could not all be had: nothing was called, and the group is
     /// as it was before [`Machine::begin`] (rule 2).
     pub fn retract(&mut self) {
-        debug_assert!(self.records.iter().all(|record| record.started.is_none()));
+        debug_assert!(self.started_at.is_none());
         self.phase = Phase::Adding;
         self.outstanding = 0;
         if let Some(events) = &mut self.events {
@@ -320,9 +346,11 @@ impl Machine {
 
     /// Every execute is being called now.
     pub fn started(&mut self, now: Nanos) {
-        for index in 0..self.records.len() {
-            self.records[index].started = Some(now);
-            self.note(EventKind::Started, Some(index), 0, now);
+        self.started_at = Some(now);
+        if self.events.is_some() {
+            for index in 0..self.records.len() {
+                self.note(EventKind::Started, Some(index), 0, now);
+            }
         }
     }
 
@@ -494,6 +522,30 @@ impl Machine {
         })
     }
 
+    /// After [`Step::Interrupt`]: how many interrupts follow one another from
+    /// there, whatever else happens. Each begins when the one before returned;
+    /// a driver may carry them out without asking in between.
+    pub fn consecutive(&self) -> usize {
+        if self.grace.is_some() || self.order == Order::Staged || self.events.is_some() {
+            1
+        } else {
+            self.records.len() - self.handed_out + 1
+        }
+    }
+
+    /// After [`Step::Wait`]: how many returns must come at least before there
+    /// is something new to do.
+    pub fn patience(&self) -> usize {
+        let all_interrupted = self.phase == Phase::Stopping
+            && self.handed_out == self.records.len()
+            && self.current.is_none();
+        if all_interrupted && self.events.is_none() {
+            self.outstanding.max(1)
+        } else {
+            1
+        }
+    }
+
     fn deadline(&self) -> Option<Nanos> {
         self.grace
             .map(|grace| self.stopping_at.saturating_add(grace))
@@ -558,10 +610,16 @@ impl Machine {
         self.cause.as_ref()
     }
 
-    /// The cause's actor.
-    pub fn cause_name(&self) -> Option<&CStr> {
-        let index = self.cause.as_ref()?.index?;
-        Some(&self.records[index].name)
+    /// An actor's name.
+    pub fn name(&mut self, index: usize) -> &CStr {
+        self.records[index].make_name(index)
+    }
+
+    /// Gives every actor without a name its own.
+    pub fn make_names(&mut self) {
+        for (index, record) in self.records.iter_mut().enumerate() {
+            record.make_name(index);
+        }
     }
 
     /// The actors, in order of addition.
@@ -588,8 +646,8 @@ impl Machine {
     }
 
     /// Whether anything that was started has not returned.
-    pub fn outstanding(&self) -> bool {
-        self.outstanding != 0
+    pub fn outstanding(&self) -> usize {
+        self.outstanding
     }
 
     /// The grace, if one is set.
@@ -600,6 +658,11 @@ impl Machine {
     /// The order of interrupts.
     pub fn order(&self) -> Order {
         self.order
+    }
+
+    /// When every execute was called; `None`: not yet, or never.
+    pub fn started_at(&self) -> Option<Nanos> {
+        self.started_at
     }
 
     /// When stopping began.

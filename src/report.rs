@@ -12,25 +12,52 @@ pub struct Report {
     code: Option<i32>,
     grace: Option<Nanos>,
     order: Order,
+    started_at: Option<Nanos>,
     stopping_at: Nanos,
     /// When the run was over, or when the snapshot was taken.
     end: Nanos,
 }
 
 impl Report {
-    pub(crate) fn new(machine: &Machine, now: Nanos) -> Self {
+    pub(crate) fn new(machine: &mut Machine, now: Nanos) -> Self {
+        machine.make_names();
         Report {
             records: machine.records().to_vec(),
             cause: machine.cause().cloned(),
             code: machine.finished(),
             grace: machine.grace(),
             order: machine.order(),
+            started_at: machine.started_at(),
             stopping_at: machine.stopping_at(),
             end: if machine.finished().is_some() {
                 machine.finished_at()
             } else {
                 now
             },
+        }
+    }
+
+    /// A report that was kept elsewhere. Times: started, stopping, end.
+    pub(crate) fn from_parts(
+        mut records: Vec<Record>,
+        cause: Option<Cause>,
+        code: Option<i32>,
+        grace: Option<Nanos>,
+        order: Order,
+        [started_at, stopping_at, end]: [Option<Nanos>; 3],
+    ) -> Self {
+        for (index, record) in records.iter_mut().enumerate() {
+            record.make_name(index);
+        }
+        Report {
+            records,
+            cause,
+            code,
+            grace,
+            order,
+            started_at,
+            stopping_at: stopping_at.unwrap_or(0),
+            end: end.unwrap_or(0),
         }
     }
 
@@ -68,12 +95,12 @@ impl Report {
         );
         for (index, record) in self.records.iter().enumerate() {
             let tid = index + 1;
-            let name = json(&record.name.to_string_lossy());
+            let name = json(&record.name().to_string_lossy());
             push(format!(
                 "{{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":{tid},\
                  \"args\":{{\"name\":{name}}}}}"
             ));
-            if let Some(started) = record.started {
+            if let Some(started) = self.started_at {
                 let (code, message) = record.outcome.as_ref().map_or_else(
                     || ("null".to_owned(), "\"\"".to_owned()),
                     |outcome| {
@@ -121,7 +148,7 @@ impl Report {
     }
 
     fn headline(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let started = self.records.iter().any(|record| record.started.is_some());
+        let started = self.started_at.is_some() && !self.records.is_empty();
         let Some(cause) = &self.cause else {
             return match self.code {
                 Some(_) => writeln!(f, "rungroup: no actors, nothing to run"),
@@ -166,12 +193,12 @@ impl fmt::Display for Report {
                 (true, false) => "its execute has not returned",
                 _ => "its interrupt has not returned",
             };
-            writeln!(f, "  STUCK \"{}\": {what}", record.name.to_string_lossy())?;
+            writeln!(f, "  STUCK \"{}\": {what}", record.name().to_string_lossy())?;
         }
         let names = self
             .records
             .iter()
-            .map(|r| r.name.to_string_lossy().chars().count());
+            .map(|r| r.name().to_string_lossy().chars().count());
         let width = names.chain([5]).max().unwrap_or(5).min(32);
         if !self.records.is_empty() {
             writeln!(
@@ -182,11 +209,11 @@ impl fmt::Display for Report {
         }
         let span = self.end.saturating_sub(self.stopping_at).max(1);
         for (index, record) in self.records.iter().enumerate() {
-            let Some(started) = record.started else {
+            let Some(started) = self.started_at else {
                 writeln!(
                     f,
                     "  {:<width$}  not started",
-                    record.name.to_string_lossy()
+                    record.name().to_string_lossy()
                 )?;
                 continue;
             };
@@ -208,7 +235,7 @@ impl fmt::Display for Report {
             write!(
                 f,
                 "{mark} {:<width$}  {:>9}  {:>9}  {:<10}  ",
-                record.name.to_string_lossy(),
+                record.name().to_string_lossy(),
                 Time(ran).to_string(),
                 stop.map_or(String::new(), |stop| Time(stop).to_string()),
                 "#".repeat(filled),
@@ -238,7 +265,8 @@ impl fmt::Display for Report {
 }
 
 /// Who ended the group, and why, in half a sentence; empty before.
-pub fn ended_by(machine: &Machine) -> String {
+pub fn ended_by(machine: &mut Machine) -> String {
+    machine.make_names();
     machine.cause().map_or(String::new(), |cause| {
         EndedBy(cause, machine.records()).to_string()
     })
@@ -251,7 +279,7 @@ impl fmt::Display for EndedBy<'_> {
         let EndedBy(cause, records) = self;
         match cause.index {
             Some(index) => {
-                let name = records[index].name.to_string_lossy();
+                let name = records[index].name().to_string_lossy();
                 write!(f, "ended by \"{name}\"")?;
             }
             None => write!(f, "stopped from outside")?,

@@ -34,8 +34,6 @@ pub enum Entry {
     Thread(Execute),
     /// By a function that returns soon.
     Async(Start),
-    /// By the host, which calls the machine's steps itself.
-    Driven,
 }
 
 /// An actor's functions and what they are called with. Plain values: the

@@ -5,8 +5,9 @@
 
 use super::failure;
 use super::handle::{
-    Table, boundary, new, rg_actor, rg_actor_report, rg_cause, rg_completion, rg_execute_fn,
-    rg_group, rg_interrupt_fn, rg_observer_fn, rg_release_fn, rg_start_fn, table,
+    Table, boundary, format_summary, new, rg_actor, rg_actor_report, rg_cause, rg_completion,
+    rg_drive_event, rg_drive_record, rg_execute_fn, rg_group, rg_interrupt_fn, rg_observer_fn,
+    rg_release_fn, rg_start_fn, rg_step, rg_summary, table,
 };
 use crate::error::Error;
 use libc::{c_char, c_int, c_void, pollfd};
@@ -561,6 +562,45 @@ pub unsafe extern "C" fn rg_get_report(
     unsafe { via(group, Error::code, |t| (t.get_report)(group, index, out)) }
 }
 
+/// What became of the group as a whole, now or at the end.
+///
+/// @param group  the group.
+/// @param out    the caller's, with its size set; written only on success.
+///
+/// Returns 0; RG_EINVAL: NULL, or a size that is too small; RG_EABI. Any thread
+/// may call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rg_get_summary(group: *const rg_group, out: *mut rg_summary) -> c_int {
+    // SAFETY: see above.
+    unsafe { via(group, Error::code, |t| (t.get_summary)(group, out)) }
+}
+
+/// rg_format_report for a report that the caller has kept, or that is of a
+/// group freed since.
+///
+/// @param summary  from rg_get_summary; NULL, or a wrong size: the empty text.
+/// @param actors   from rg_get_report, in order of addition, each with its size
+///                 set; NULL is fine with count 0. A name that is NULL is
+///                 "actor-<index>"; other texts may be NULL, too.
+/// @param count    how many.
+/// @param format   as in rg_format_report.
+/// @param buffer   as in rg_format_report.
+/// @param length   as in rg_format_report.
+///
+/// Returns as rg_format_report does. Any thread may call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rg_format_summary(
+    summary: *const rg_summary,
+    actors: *const rg_actor_report,
+    count: usize,
+    format: c_int,
+    buffer: *mut c_char,
+    length: usize,
+) -> usize {
+    // SAFETY: see above.
+    unsafe { format_summary(summary, actors, count, format, buffer, length) }
+}
+
 /// The report as text, or as a trace.
 ///
 /// @param group   the group, at any time.
@@ -731,6 +771,67 @@ pub unsafe extern "C" fn rg_drive_interrupted(
             (t.drive_interrupted)(group, index, complaint)
         })
     }
+}
+
+/// Adds so many actors that the host runs: rg_drive_add without names.
+///
+/// @param group  the group, which has not been run.
+/// @param count  how many.
+///
+/// Returns 0; RG_ENOMEM: none was added; RG_ESTATE, RG_EINVAL or RG_EABI.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rg_drive_add_many(group: *mut rg_group, count: usize) -> c_int {
+    // SAFETY: see above.
+    unsafe { via(group, Error::code, |t| (t.drive_add_many)(group, count)) }
+}
+
+/// Reports what happened to driven actors, and asks for the next thing to do:
+/// rg_drive_return, rg_drive_interrupted and rg_drive_next in one call, for
+/// many actors at once, but without texts.
+///
+/// @param group   the group.
+/// @param events  oldest first, read during the call; NULL is fine with count 0.
+///                An unknown kind is RG_EINVAL, and none is taken.
+/// @param count   how many.
+/// @param now_ns  the time now, on the clock of the events' times.
+/// @param next    is given the step, with its size set by the caller; NULL:
+///                only report, which any thread may do at any time. Otherwise
+///                as for rg_drive_next: one thread at a time.
+///
+/// Returns RG_STEP_..., or 0 if next is NULL; or RG_ESTATE (not running, or one
+/// of them was reported before; the others were taken, and next was not
+/// written), RG_EINVAL, RG_EABI.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rg_drive_report(
+    group: *mut rg_group,
+    events: *const rg_drive_event,
+    count: usize,
+    now_ns: i64,
+    next: *mut rg_step,
+) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        via(group, Error::code, |t| {
+            (t.drive_report)(group, events, count, now_ns, next)
+        })
+    }
+}
+
+/// rg_get_report for the first actors at once, without texts.
+///
+/// @param group  the group.
+/// @param out    the caller's array, written only on success.
+/// @param count  how many; at most rg_actor_count.
+///
+/// Returns 0, RG_EINVAL or RG_EABI. Any thread may call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rg_drive_records(
+    group: *const rg_group,
+    out: *mut rg_drive_record,
+    count: usize,
+) -> c_int {
+    // SAFETY: see above.
+    unsafe { via(group, Error::code, |t| (t.drive_records)(group, out, count)) }
 }
 
 #[cfg(test)]

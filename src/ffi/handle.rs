@@ -6,9 +6,9 @@ use super::failure;
 use super::foreign::{self, Callee};
 use super::os;
 use crate::error::Error;
-use crate::machine::{self, Event, EventKind, Message, NO_MESSAGE, Order, Outcome, Step};
+use crate::machine::{self, Event, EventKind, Message, NO_MESSAGE, Order, Outcome, Record, Stuck};
 use crate::report::Report;
-use crate::runner::{self, CompletionSlot, Driver, Shared};
+use crate::runner::{self, CompletionSlot, Driver, HostEvent, HostStep, Shared};
 use crate::sync::Mutex;
 use crate::text;
 use libc::{c_char, c_int, c_void, pollfd};
@@ -143,6 +143,91 @@ pub struct rg_actor_report {
     pub complaint: *const c_char,
 }
 
+/// What became of a group as a whole; see rg_get_summary. Times are
+/// nanoseconds since the run began, -1: it has not happened.
+#[repr(C)]
+pub struct rg_summary {
+    /// sizeof(rg_summary), set by the caller, since newer fields may follow.
+    pub size: usize,
+    /// 1 once the run is over, else 0.
+    pub finished: c_int,
+    /// What rg_run returned; 0 before.
+    pub code: c_int,
+    /// 1 once there is a cause (rule 4), else 0.
+    pub stopping: c_int,
+    /// The cause's code; 0 before.
+    pub cause_code: c_int,
+    /// The cause's actor; -1: stopped from outside, or not stopping.
+    pub cause_index: i64,
+    /// What that actor said, valid until rg_free; never NULL.
+    pub cause_message: *const c_char,
+    /// The executes were called.
+    pub started_ns: i64,
+    /// Stopping began.
+    pub stopping_ns: i64,
+    /// The run was over; before that: now.
+    pub end_ns: i64,
+    /// The grace; -1: none.
+    pub grace_ns: i64,
+    /// One of rg_order.
+    pub order: c_int,
+}
+
+/// What happened to a driven actor; see rg_drive_report. Nothing in it is a
+/// pointer.
+#[repr(C)]
+pub struct rg_drive_event {
+    /// The actor's.
+    pub index: usize,
+    /// RG_EVENT_RETURNED or RG_EVENT_INTERRUPTED.
+    pub kind: c_int,
+    /// Of RETURNED: its result.
+    pub code: c_int,
+    /// When, in nanoseconds on any clock of the host's.
+    pub time_ns: i64,
+}
+
+/// What the host that drives a group does next; see rg_drive_report.
+#[repr(C)]
+pub struct rg_step {
+    /// sizeof(rg_step), set by the caller, since newer fields may follow.
+    pub size: usize,
+    /// Of RG_STEP_INTERRUPT: call the interrupts of the actors from this index
+    pub first: usize,
+    /// to this one, which may be lower, one after another; each is to be
+    /// reported, together or not.
+    pub last: usize,
+    /// Of RG_STEP_WAIT: how long at most, in nanoseconds; -1: for ever.
+    pub wait_ns: i64,
+    /// Of RG_STEP_WAIT: how many more executes and interrupts of driven actors
+    /// must return at least until there is something new to do. It is never
+    /// wrong to report fewer, and rg_drive_fd and rg_stop end the wait as well.
+    pub returns: usize,
+    /// Of RG_STEP_FINISH: how many executes and interrupts have not returned.
+    /// They are to be reported when they do.
+    pub stuck: usize,
+    /// Of RG_STEP_FINISH: the run's code.
+    pub code: c_int,
+}
+
+/// rg_actor_report without its texts; see rg_drive_records. Nothing in it is a
+/// pointer.
+#[repr(C)]
+pub struct rg_drive_record {
+    /// As in rg_actor_report.
+    pub returned_ns: i64,
+    /// As in rg_actor_report.
+    pub interrupting_ns: i64,
+    /// As in rg_actor_report.
+    pub interrupted_ns: i64,
+    /// As in rg_actor_report.
+    pub code: c_int,
+    /// As in rg_actor_report.
+    pub state: i16,
+    /// As in rg_actor_report.
+    pub stuck: i16,
+}
+
 /// Told what happens; see rg_set_observer. event is valid during the call.
 pub type rg_observer_fn =
     Option<unsafe extern "C-unwind" fn(event: *const rg_event, userdata: *mut c_void)>;
@@ -198,6 +283,16 @@ pub struct Table {
     pub drive_fd: unsafe extern "C" fn(*mut rg_group) -> c_int,
     pub drive_interrupted: unsafe extern "C" fn(*mut rg_group, usize, *const c_char) -> c_int,
     pub add_systemd: unsafe extern "C" fn(*mut rg_group) -> c_int,
+    pub get_summary: unsafe extern "C" fn(*const rg_group, *mut rg_summary) -> c_int,
+    pub drive_add_many: unsafe extern "C" fn(*mut rg_group, usize) -> c_int,
+    pub drive_report: unsafe extern "C" fn(
+        *mut rg_group,
+        *const rg_drive_event,
+        usize,
+        i64,
+        *mut rg_step,
+    ) -> c_int,
+    pub drive_records: unsafe extern "C" fn(*const rg_group, *mut rg_drive_record, usize) -> c_int,
 }
 
 static TABLE: Table = Table {
@@ -233,6 +328,10 @@ static TABLE: Table = Table {
     drive_fd,
     drive_interrupted,
     add_systemd,
+    get_summary,
+    drive_add_many,
+    drive_report,
+    drive_records,
 };
 
 /// The table behind a handle of any copy of the library.
@@ -321,10 +420,10 @@ unsafe impl Sync for Cause {}
 
 impl Cause {
     /// The machine's cause, for C.
-    pub fn new(cause: &machine::Cause, actor: Option<&CStr>) -> Self {
+    pub fn new(cause: &machine::Cause, actor: *const c_char) -> Self {
         Cause(rg_cause {
             code: cause.code,
-            actor: actor.map_or(ptr::null(), CStr::as_ptr),
+            actor,
             message: cause.message.as_ptr(),
             index: cause.index.map_or(-1, |index| index as i64),
         })
@@ -350,6 +449,9 @@ impl Observer {
     /// Calls it.
     pub fn call(self, shared: &Shared, event: Event) {
         let (actor, message) = shared.with(|machine| {
+            let name = event
+                .index
+                .map_or(ptr::null(), |index| machine.name(index).as_ptr());
             let record = event.index.map(|index| &machine.records()[index]);
             let said = |text: Option<&Message>| text.map_or(c"".as_ptr(), |text| text.as_ptr());
             let message = match event.kind {
@@ -362,10 +464,7 @@ impl Observer {
                 EventKind::Interrupted => said(record.and_then(|record| record.complaint.as_ref())),
                 _ => c"".as_ptr(),
             };
-            (
-                record.map_or(ptr::null(), |record| record.name.as_ptr()),
-                message,
-            )
+            (name, message)
         });
         let event = rg_event {
             size: size_of::<rg_event>(),
@@ -733,12 +832,7 @@ unsafe extern "C" fn set_grace(handle: *mut rg_group, timeout_ms: i64) -> c_int 
 
 unsafe extern "C" fn set_order(handle: *mut rg_group, order: c_int) -> c_int {
     checked(|| {
-        let order = match order {
-            0 => Order::Added,
-            1 => Order::Reverse,
-            2 => Order::Staged,
-            _ => return Err(Error::Invalid),
-        };
+        let order = self::order(order)?;
         group(handle)
             .shared
             .with(|machine| machine.set_order(order))
@@ -764,6 +858,158 @@ unsafe extern "C" fn actor_count(handle: *const rg_group) -> usize {
     group(handle).shared.with(|machine| machine.records().len())
 }
 
+/// -1: it has not happened.
+fn time(at: Option<u64>) -> i64 {
+    at.map_or(-1, |at| i64::try_from(at).unwrap_or(i64::MAX))
+}
+
+impl rg_drive_record {
+    fn new(record: &Record, started: Option<u64>) -> Self {
+        let state = match (started, record.returned, record.panicked()) {
+            (None, ..) => 0,
+            (_, Some(_), true) => 3,
+            (_, Some(_), false) if record.outcome.is_some() => 2,
+            _ => 1,
+        };
+        rg_drive_record {
+            returned_ns: time(record.returned.filter(|_| !record.stuck.execute)),
+            interrupting_ns: time(record.interrupting),
+            interrupted_ns: time(record.interrupted.filter(|_| !record.stuck.interrupt)),
+            code: record.outcome.as_ref().map_or(0, |outcome| outcome.code),
+            state,
+            stuck: i16::from(record.stuck.execute) | i16::from(record.stuck.interrupt) << 1,
+        }
+    }
+}
+
+unsafe extern "C" fn get_summary(handle: *const rg_group, out: *mut rg_summary) -> c_int {
+    checked(|| {
+        // SAFETY: NULL, or the caller's structure that begins with its size.
+        if out.is_null() || unsafe { (*out).size } < size_of::<rg_summary>() {
+            return Err(Error::Invalid);
+        }
+        let summary = group(handle).shared.with_now(|machine, now| {
+            let cause = machine.cause();
+            rg_summary {
+                // SAFETY: checked above.
+                size: unsafe { (*out).size },
+                finished: c_int::from(machine.finished().is_some()),
+                code: machine.finished().unwrap_or(0),
+                stopping: c_int::from(cause.is_some()),
+                cause_code: cause.map_or(0, |cause| cause.code),
+                cause_index: cause
+                    .and_then(|cause| cause.index)
+                    .map_or(-1, |index| index as i64),
+                cause_message: cause.map_or(c"".as_ptr(), |cause| cause.message.as_ptr()),
+                started_ns: time(machine.started_at()),
+                stopping_ns: time(cause.map(|_| machine.stopping_at())),
+                end_ns: time(Some(match machine.finished() {
+                    Some(_) => machine.finished_at(),
+                    None => now,
+                })),
+                grace_ns: time(machine.grace()),
+                order: machine.order() as c_int,
+            }
+        });
+        // SAFETY: the caller's to write, and large enough.
+        unsafe { out.write(summary) };
+        Ok(())
+    })
+}
+
+/// NULL is empty.
+///
+/// # Safety
+/// `text` is NULL or a C string.
+unsafe fn owned(text: *const c_char) -> CString {
+    // SAFETY: the caller's promise.
+    unsafe { read_message(text) }.into_owned()
+}
+
+/// A report that the caller kept, as text; see `rg_format_summary`.
+///
+/// # Safety
+/// As the header says of `rg_format_summary`.
+pub unsafe fn format_summary(
+    summary: *const rg_summary,
+    actors: *const rg_actor_report,
+    count: usize,
+    format: c_int,
+    buffer: *mut c_char,
+    length: usize,
+) -> usize {
+    let nanos = |at: i64| u64::try_from(at).ok();
+    boundary(0, || {
+        // SAFETY: NULL, or structures that begin with their size.
+        unsafe {
+            if summary.is_null() || (*summary).size < size_of::<rg_summary>() {
+                return 0;
+            }
+            if count > 0 && (actors.is_null() || (*actors).size != size_of::<rg_actor_report>()) {
+                return 0;
+            }
+        }
+        let actors = match count {
+            0 => &[],
+            // SAFETY: the caller's array of that many.
+            count => unsafe { std::slice::from_raw_parts(actors, count) },
+        };
+        // SAFETY: checked above.
+        let summary = unsafe { &*summary };
+        let records = actors.iter().map(|actor| {
+            // SAFETY: NULL or C strings, by the caller's promise.
+            let (name, message, complaint) = unsafe {
+                let name = (!actor.name.is_null()).then(|| owned(actor.name));
+                (
+                    name,
+                    read_message(actor.message),
+                    read_message(actor.complaint),
+                )
+            };
+            let mut record = Record::new(name);
+            record.returned = nanos(actor.returned_ns);
+            record.outcome = (actor.state >= 2).then_some(Outcome {
+                code: actor.code,
+                message,
+            });
+            record.interrupting = nanos(actor.interrupting_ns);
+            record.interrupted = nanos(actor.interrupted_ns);
+            record.complaint = (!complaint.is_empty()).then_some(complaint);
+            record.stuck = Stuck {
+                execute: actor.stuck & 1 != 0,
+                interrupt: actor.stuck & 2 != 0,
+            };
+            record
+        });
+        let index = usize::try_from(summary.cause_index);
+        let cause = (summary.stopping != 0).then(|| machine::Cause {
+            code: summary.cause_code,
+            index: index.ok().filter(|&index| index < count),
+            // SAFETY: NULL or a C string, by the caller's promise.
+            message: unsafe { read_message(summary.cause_message) },
+        });
+        let report = Report::from_parts(
+            records.collect(),
+            cause,
+            (summary.finished != 0).then_some(summary.code),
+            nanos(summary.grace_ns),
+            order(summary.order).unwrap_or_default(),
+            [summary.started_ns, summary.stopping_ns, summary.end_ns].map(nanos),
+        );
+        // SAFETY: the caller's buffer.
+        unsafe { write_report(&report, format, buffer, length) }
+    })
+}
+
+fn order(number: c_int) -> Result<Order, Error> {
+    match number {
+        0 => Ok(Order::Added),
+        1 => Ok(Order::Reverse),
+        2 => Ok(Order::Staged),
+        _ => Err(Error::Invalid),
+    }
+}
+
 unsafe extern "C" fn get_report(
     handle: *const rg_group,
     index: usize,
@@ -776,27 +1022,25 @@ unsafe extern "C" fn get_report(
             return Err(Error::Invalid);
         }
         let report = group(handle).shared.with(|machine| {
-            let record = machine.records().get(index).ok_or(Error::Invalid)?;
-            let time = |at: Option<u64>| at.map_or(-1, |at| at as i64);
-            let state = match (record.started, record.returned, record.panicked()) {
-                (None, ..) => 0,
-                (_, Some(_), true) => 3,
-                (_, Some(_), false) if record.outcome.is_some() => 2,
-                _ => 1,
-            };
+            if index >= machine.records().len() {
+                return Err(Error::Invalid);
+            }
+            let name = machine.name(index).as_ptr();
+            let record = &machine.records()[index];
+            let plain = rg_drive_record::new(record, machine.started_at());
             let outcome = record.outcome.as_ref();
             Ok(rg_actor_report {
                 // SAFETY: checked above.
                 size: unsafe { (*out).size },
-                name: record.name.as_ptr(),
-                state,
-                code: outcome.map_or(0, |outcome| outcome.code),
+                name,
+                state: c_int::from(plain.state),
+                code: plain.code,
                 message: outcome.map_or(c"".as_ptr(), |outcome| outcome.message.as_ptr()),
-                stuck: c_int::from(record.stuck.execute) | c_int::from(record.stuck.interrupt) << 1,
-                started_ns: time(record.started),
-                returned_ns: time(record.returned.filter(|_| !record.stuck.execute)),
-                interrupting_ns: time(record.interrupting),
-                interrupted_ns: time(record.interrupted.filter(|_| !record.stuck.interrupt)),
+                stuck: c_int::from(plain.stuck),
+                started_ns: time(machine.started_at()),
+                returned_ns: plain.returned_ns,
+                interrupting_ns: plain.interrupting_ns,
+                interrupted_ns: plain.interrupted_ns,
                 complaint: record
                     .complaint
                     .as_ref()
@@ -817,47 +1061,48 @@ unsafe extern "C" fn format_report(
 ) -> usize {
     boundary(0, || {
         let report = group(handle).shared.with_now(Report::new);
-        let text = match format {
-            0 => report.to_string(),
-            1 => report.to_trace(),
-            _ => String::new(),
-        };
-        if !buffer.is_null() && length > 0 {
-            let part = text::prefix(&text, length - 1);
-            // SAFETY: the caller's buffer of `length` bytes; the text is
-            // shorter, and its NUL follows.
-            unsafe {
-                ptr::copy_nonoverlapping(part.as_ptr(), buffer.cast(), part.len());
-                *buffer.add(part.len()) = 0;
-            }
-        }
-        text.len()
+        // SAFETY: the caller's buffer.
+        unsafe { write_report(&report, format, buffer, length) }
     })
 }
 
-// ---- driven groups -------------------------------------------------------------------
+/// # Safety
+/// `buffer` is NULL or has `length` bytes.
+unsafe fn write_report(
+    report: &Report,
+    format: c_int,
+    buffer: *mut c_char,
+    length: usize,
+) -> usize {
+    let text = match format {
+        0 => report.to_string(),
+        1 => report.to_trace(),
+        _ => String::new(),
+    };
+    if !buffer.is_null() && length > 0 {
+        let part = text::prefix(&text, length - 1);
+        // SAFETY: the buffer has `length` bytes; the text is shorter, and its
+        // NUL follows.
+        unsafe {
+            ptr::copy_nonoverlapping(part.as_ptr(), buffer.cast(), part.len());
+            *buffer.add(part.len()) = 0;
+        }
+    }
+    text.len()
+}
 
-unsafe extern "C-unwind" fn no_interrupt(_cause: *const rg_cause, _userdata: *mut c_void) {}
+// ---- driven groups -------------------------------------------------------------------
 
 unsafe extern "C" fn drive_add(handle: *mut rg_group, name: *const c_char) -> c_int {
     checked(|| {
         // SAFETY: NULL or a C string, by the caller's promise.
         let name = unsafe { read_name(name)? };
-        let actor = Actor {
-            calls: Calls {
-                entry: Entry::Driven,
-                interrupt: no_interrupt,
-                userdata: ptr::null_mut(),
-                take_failure: failure::take,
-                name: ptr::null(),
-            },
-            release: None,
-            stack_size: 0,
-            listener: None,
-            completion: None,
-        };
-        add(group(handle), name, actor)
+        group(handle).shared.add_hosted(name)
     })
+}
+
+unsafe extern "C" fn drive_add_many(handle: *mut rg_group, count: usize) -> c_int {
+    checked(|| group(handle).shared.add_hosted_many(count))
 }
 
 unsafe extern "C" fn drive_begin(handle: *mut rg_group) -> c_int {
@@ -899,13 +1144,115 @@ unsafe extern "C" fn drive_next(handle: *mut rg_group, value: *mut i64) -> c_int
             return error.code();
         }
         let (kind, number) = match shared.drive_next() {
-            Step::Interrupt(index) => (1, index as i64),
-            Step::Wait(None) => (2, -1),
-            Step::Wait(Some(time)) => (2, i64::try_from(time).unwrap_or(i64::MAX)),
-            Step::Finish(code) => (3, i64::from(code)),
+            HostStep::Interrupt(index) => (1, index as i64),
+            HostStep::Wait { time, .. } => (2, wait_ns(time)),
+            HostStep::Finish { code, .. } => (3, i64::from(code)),
         };
         *value = number;
         kind
+    })
+}
+
+fn wait_ns(time: Option<u64>) -> i64 {
+    time.map_or(-1, |time| i64::try_from(time).unwrap_or(i64::MAX))
+}
+
+fn host_event(event: &rg_drive_event) -> Result<HostEvent, Error> {
+    const RETURNED: c_int = EventKind::Returned as c_int;
+    const INTERRUPTED: c_int = EventKind::Interrupted as c_int;
+    match event.kind {
+        RETURNED => Ok(HostEvent::Returned(event.index, event.code)),
+        INTERRUPTED => Ok(HostEvent::Interrupted(event.index)),
+        _ => Err(Error::Invalid),
+    }
+}
+
+unsafe extern "C" fn drive_report(
+    handle: *mut rg_group,
+    events: *const rg_drive_event,
+    count: usize,
+    now_ns: i64,
+    next: *mut rg_step,
+) -> c_int {
+    boundary(Error::Panic.code(), || {
+        // Kept: after the last step another thread may free the handle.
+        let shared = group(handle).shared.clone();
+        let events = match (events.is_null(), count) {
+            (_, 0) => &[],
+            (true, _) => return Error::Invalid.code(),
+            // SAFETY: the caller's array of that many.
+            (false, count) => unsafe { std::slice::from_raw_parts(events, count) },
+        };
+        // SAFETY: NULL, or the caller's structure that begins with its size.
+        if !next.is_null() && unsafe { (*next).size } < size_of::<rg_step>() {
+            return Error::Invalid.code();
+        }
+        let reported = || {
+            shared.must_be_driven()?;
+            if events.iter().any(|event| host_event(event).is_err()) {
+                return Err(Error::Invalid);
+            }
+            shared.report(events.iter().filter_map(|event| {
+                let ago = now_ns.saturating_sub(event.time_ns);
+                Some((host_event(event).ok()?, u64::try_from(ago).unwrap_or(0)))
+            }))
+        };
+        if let Err(error) = reported() {
+            return error.code();
+        }
+        // SAFETY: NULL, or the caller's to write, and large enough.
+        let Some(next) = (unsafe { next.as_mut() }) else {
+            return 0;
+        };
+        let mut step = rg_step {
+            size: next.size,
+            first: 0,
+            last: 0,
+            wait_ns: -1,
+            returns: 0,
+            stuck: 0,
+            code: 0,
+        };
+        let kind = match shared.drive_next() {
+            HostStep::Interrupt(index) => {
+                step.first = index;
+                step.last = shared.last_in_a_row(index);
+                1
+            }
+            HostStep::Wait { time, returns } => {
+                step.wait_ns = wait_ns(time);
+                step.returns = returns;
+                2
+            }
+            HostStep::Finish { code, stuck } => {
+                step.code = code;
+                step.stuck = stuck;
+                3
+            }
+        };
+        *next = step;
+        kind
+    })
+}
+
+unsafe extern "C" fn drive_records(
+    handle: *const rg_group,
+    out: *mut rg_drive_record,
+    count: usize,
+) -> c_int {
+    checked(|| {
+        group(handle).shared.with(|machine| {
+            let records = machine.records();
+            if (out.is_null() && count > 0) || count > records.len() {
+                return Err(Error::Invalid);
+            }
+            for (at, record) in records[..count].iter().enumerate() {
+                let plain = rg_drive_record::new(record, machine.started_at());
+                // SAFETY: the caller's array of that many.
+                unsafe { out.add(at).write(plain) };
+            }
+            Ok(())
+        })
     })
 }
 

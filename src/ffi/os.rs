@@ -145,6 +145,8 @@ pub fn poll_readable(
 #[derive(Debug, Default)]
 pub struct Word {
     value: AtomicU32,
+    /// How many wait, or are about to.
+    waiters: AtomicU32,
     #[cfg(not(target_os = "linux"))]
     lock: crate::sync::Mutex<()>,
     #[cfg(not(target_os = "linux"))]
@@ -162,7 +164,10 @@ impl Word {
         #[cfg(not(target_os = "linux"))]
         let _lock = self.lock.lock();
         let before = self.value.swap(value, Ordering::SeqCst);
-        self.wake_all();
+        // Who comes to wait after this sees the new value.
+        if self.waiters.load(Ordering::SeqCst) > 0 {
+            self.wake_all();
+        }
         before
     }
 
@@ -186,7 +191,9 @@ impl Word {
             if value >= wanted || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return value;
             }
+            self.waiters.fetch_add(1, Ordering::SeqCst);
             self.wait_for_change(value, deadline);
+            self.waiters.fetch_sub(1, Ordering::SeqCst);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::ffi::actor::{Actor, Calls, Entry};
 use crate::ffi::handle::{Cause as ForeignCause, Completion, Observer, rg_cause};
 use crate::ffi::os;
-use crate::machine::{Effect, Event, Machine, Message, Nanos, Outcome, Step};
+use crate::machine::{Effect, Event, Machine, Message, Nanos, Order, Outcome, Step};
 use crate::report::ended_by;
 use crate::signals::Listener;
 use crate::stop::Latch;
@@ -24,6 +24,7 @@ use helper::Helpers;
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use thread::{Job, Thread};
@@ -51,27 +52,44 @@ pub struct State {
     began: Instant,
     /// The handle is gone; the last stuck actor releases the rest (rule 11).
     abandoned: bool,
-    driven: bool,
     /// For the observer, oldest first.
     events: VecDeque<Event>,
     /// Handed out by the machine, and to be carried out once `events` is empty.
     pending: Option<usize>,
+    /// The last of the interrupts that the host was told to carry out one
+    /// after another.
+    last_told: Option<usize>,
 }
 
 impl State {
     fn now(&self) -> Nanos {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
+
+    /// The host has carried out one of several interrupts, and goes on to the
+    /// next one at once.
+    fn go_on(&mut self, index: usize, at: Nanos) {
+        match self.last_told {
+            Some(last) if last != index => {
+                let next = self.machine.next(at);
+                debug_assert!(matches!(next, Step::Interrupt(_)));
+            }
+            _ => self.last_told = None,
+        }
+    }
 }
 
 /// One group.
 pub struct Shared {
     /// Before the state, whose names they point to: fields are dropped in order.
-    actors: Mutex<Vec<Actor>>,
+    /// `None`: the host's own, which it runs and interrupts itself.
+    actors: Mutex<Vec<Option<Box<Actor>>>>,
     state: Mutex<State>,
     /// The driver waits here for the machine to have something to say.
     changed: Condvar,
-    /// The same for a host that waits in a loop of its own; made when asked for.
+    /// Whether the host drives.
+    hosted: AtomicBool,
+    /// A host may wait here, in a loop of its own; made when asked for.
     wakes: OnceLock<os::Event>,
     /// Set when stopping begins. Of its own, so that actors can hold it
     /// without keeping the group.
@@ -109,6 +127,8 @@ pub enum Driver {
 pub enum Call {
     /// Call this interrupt, then [`Shared::interrupted`].
     Interrupt(usize, Calls, *const rg_cause),
+    /// For a host that drives: call its actor's interrupt.
+    Hosted(usize),
     /// Tell the observer.
     Observe(Observer, Event),
     /// For a host that drives: nothing to do for so long, or until an event.
@@ -125,10 +145,11 @@ impl Shared {
                 machine: Machine::new(),
                 began: Instant::now(),
                 abandoned: false,
-                driven: false,
                 events: VecDeque::new(),
                 pending: None,
+                last_told: None,
             }),
+            hosted: AtomicBool::new(false),
             changed: Condvar::default(),
             wakes: OnceLock::new(),
             stop: Arc::default(),
@@ -153,12 +174,31 @@ impl Shared {
                 if let Some(completion) = &mut actor.completion {
                     completion.set_index(index);
                 }
-                actor.calls.name = state.machine.records()[index].name.as_ptr();
-                self.actors.lock().push(actor);
+                actor.calls.name = state.machine.name(index).as_ptr();
+                self.actors.lock().push(Some(Box::new(actor)));
                 Ok(index)
             }
             Err(error) => Err((error, actor)),
         }
+    }
+
+    /// Adds an actor of the host's.
+    pub fn add_hosted(&self, name: Option<CString>) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        state.machine.add(name)?;
+        self.actors.lock().push(None);
+        Ok(())
+    }
+
+    /// Adds so many actors of the host's.
+    pub fn add_hosted_many(&self, count: usize) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        let mut actors = self.actors.lock();
+        actors.try_reserve_exact(count).map_err(|_| Error::Memory)?;
+        state.machine.add_many(count)?;
+        let all = actors.len() + count;
+        actors.resize_with(all, || None);
+        Ok(())
     }
 
     /// Adds a signal actor.
@@ -185,9 +225,7 @@ impl Shared {
         let (stop, group) = (self.stop.clone(), Arc::downgrade(self));
         let why = move || {
             let group = group.upgrade();
-            group.map_or(String::new(), |group| {
-                group.with(|machine| ended_by(machine))
-            })
+            group.map_or(String::new(), |group| group.with(ended_by))
         };
         let actor = Actor::from_closures(move || manager.serve(&stop, why), |_| {});
         self.add(Some(c"systemd".to_owned()), actor)
@@ -207,9 +245,10 @@ impl Shared {
     }
 
     /// The machine and the time it would be told.
-    pub fn with_now<T>(&self, look: impl FnOnce(&Machine, Nanos) -> T) -> T {
-        let state = self.state.lock();
-        look(&state.machine, state.now())
+    pub fn with_now<T>(&self, look: impl FnOnce(&mut Machine, Nanos) -> T) -> T {
+        let mut state = self.state.lock();
+        let now = state.now();
+        look(&mut state.machine, now)
     }
 
     // ---- the run ----------------------------------------------------------
@@ -227,16 +266,15 @@ impl Shared {
     pub fn start(self: &Arc<Self>, driver: Driver) -> Result<(), Error> {
         let detached = driver == Driver::Thread;
         // Whoever runs second is told so before anything is made.
-        let helped = {
+        let (crewed, helped) = {
             let mut state = self.state.lock();
             let actors = self.actors.lock();
-            let hosted = |actor: &Actor| matches!(actor.calls.entry, Entry::Driven);
-            if driver != Driver::Host && actors.iter().any(hosted) {
+            if driver != Driver::Host && actors.iter().any(Option::is_none) {
                 return Err(Error::State);
             }
             state.began = Instant::now();
             let begun = state.machine.begin()?;
-            state.driven = driver == Driver::Host;
+            self.hosted.store(driver == Driver::Host, Relaxed);
             if !begun {
                 drop((state, actors));
                 self.stop.set();
@@ -249,30 +287,37 @@ impl Shared {
             }
             // Interrupts are bounded by a helper when there is a grace, and
             // when no thread of the caller's stands ready to call them.
+            let crewed = actors.iter().any(Option::is_some);
             match driver {
-                Driver::Caller => state.machine.grace().is_some(),
-                Driver::Thread => true,
-                Driver::Host => !actors.iter().all(hosted),
+                Driver::Caller => (crewed, state.machine.grace().is_some()),
+                Driver::Thread => (crewed, true),
+                Driver::Host => (crewed, crewed),
             }
         };
-        let mut crew = Crew::default();
-        if let Err(error) = self.prepare(&mut crew, helped, detached) {
-            self.gate.cancel();
-            self.dismiss(crew);
-            self.gate.reset();
-            self.state.lock().machine.retract();
-            return Err(error);
+        if crewed {
+            let mut crew = Crew::default();
+            if let Err(error) = self.prepare(&mut crew, helped, detached) {
+                self.gate.cancel();
+                self.dismiss(crew);
+                self.gate.reset();
+                self.state.lock().machine.retract();
+                return Err(error);
+            }
+            *self.crew.lock() = crew;
         }
-        *self.crew.lock() = crew;
         {
             let mut state = self.state.lock();
             let now = state.now();
             state.machine.started(now);
         }
+        if !crewed {
+            return Ok(());
+        }
         let starts: Vec<_> = self
             .actors
             .lock()
             .iter()
+            .flatten()
             .filter_map(|actor| match (&actor.completion, actor.calls.entry) {
                 (Some(completion), Entry::Async(start)) => {
                     Some((completion.begin(self), start, actor.calls))
@@ -300,7 +345,7 @@ impl Shared {
     ) -> Result<(), Error> {
         let plan: Vec<_> = {
             let actors = self.actors.lock();
-            for actor in actors.iter() {
+            for actor in actors.iter().flatten() {
                 if let Some(listener) = &actor.listener {
                     self.stop.fd()?;
                     listener.start()?;
@@ -308,11 +353,13 @@ impl Shared {
             }
             let threads = actors.iter().enumerate();
             threads
-                .filter_map(|(index, actor)| match actor.calls.entry {
-                    Entry::Thread(execute) => {
-                        Some((index, execute, actor.calls, stack_bytes(actor.stack_size)))
-                    }
-                    _ => None,
+                .filter_map(|(index, actor)| {
+                    let actor = actor.as_ref()?;
+                    let Entry::Thread(execute) = actor.calls.entry else {
+                        return None;
+                    };
+                    let stack = stack_bytes(actor.stack_size);
+                    Some((index, execute, actor.calls, stack))
                 })
                 .collect()
         };
@@ -377,11 +424,12 @@ impl Shared {
                 // The descriptor comes before the first interrupt, whoever
                 // gets here first.
                 self.stop.set();
-                let calls = self.actors.lock()[index].calls;
-                let hosted = matches!(calls.entry, Entry::Driven);
+                let Some(calls) = self.calls(index) else {
+                    return Call::Hosted(index);
+                };
                 let helped = match &mut self.crew.lock().helpers {
-                    Some(helpers) if !hosted => helpers.post(self, index),
-                    _ => false,
+                    Some(helpers) => helpers.post(self, index),
+                    None => false,
                 };
                 if !helped {
                     return Call::Interrupt(index, calls, self.cause());
@@ -411,6 +459,12 @@ impl Shared {
         }
     }
 
+    /// An actor's functions; `None`: the host's own.
+    fn calls(&self, index: usize) -> Option<Calls> {
+        let actors = self.actors.lock();
+        actors[index].as_ref().map(|actor| actor.calls)
+    }
+
     /// The run is over: joins the threads that have returned, lets the stuck
     /// ones go, and puts the signals back (rules 7, 10, 15).
     fn gather(&self) {
@@ -418,10 +472,8 @@ impl Shared {
             let mut crew = self.crew.lock();
             (std::mem::take(&mut crew.actors), crew.helpers.take())
         };
-        let stuck: Vec<bool> =
-            self.with(|machine| machine.records().iter().map(|r| r.stuck.execute).collect());
         for (index, thread) in actors {
-            if stuck[index] {
+            if self.with(|machine| machine.records()[index].stuck.execute) {
                 thread.detach();
             } else {
                 thread.join();
@@ -434,7 +486,7 @@ impl Shared {
     }
 
     fn end_listening(&self) {
-        for actor in self.actors.lock().iter() {
+        for actor in self.actors.lock().iter().flatten() {
             if let Some(listener) = &actor.listener {
                 listener.finish();
             }
@@ -493,12 +545,16 @@ impl Shared {
     /// The cause as C sees it; null before there is one. Valid as long as the
     /// group.
     pub fn cause(&self) -> *const rg_cause {
-        let state = self.state.lock();
-        match state.machine.cause() {
+        let machine = &mut self.state.lock().machine;
+        let Some(index) = machine.cause().map(|cause| cause.index) else {
+            return std::ptr::null();
+        };
+        let name = index.map_or(std::ptr::null(), |index| machine.name(index).as_ptr());
+        match machine.cause() {
             None => std::ptr::null(),
             Some(cause) => self
                 .cause
-                .get_or_init(|| ForeignCause::new(cause, state.machine.cause_name()))
+                .get_or_init(|| ForeignCause::new(cause, name))
                 .as_ptr(),
         }
     }
@@ -540,7 +596,7 @@ impl Shared {
             state.abandoned = true;
             state.machine.outstanding()
         };
-        if !outstanding {
+        if outstanding == 0 {
             self.release();
         }
         Ok(())
@@ -557,7 +613,7 @@ impl Shared {
 
     /// Refuses a group that the host does not drive.
     pub fn must_be_driven(&self) -> Result<(), Error> {
-        if self.state.lock().driven {
+        if self.hosted.load(Relaxed) {
             Ok(())
         } else {
             Err(Error::State)
@@ -566,7 +622,7 @@ impl Shared {
 
     /// The next step that is the host's to carry out, without waiting. Times
     /// to wait are from now.
-    pub fn drive_next(self: &Arc<Self>) -> Step {
+    pub fn drive_next(self: &Arc<Self>) -> HostStep {
         if let Some(wakes) = self.wakes.get() {
             // First drained, then looked: what comes between is not lost.
             wakes.drain();
@@ -574,17 +630,86 @@ impl Shared {
         loop {
             match self.advance(Driver::Host) {
                 Call::Observe(observer, event) => thread::call_observer(self, observer, event),
-                Call::Interrupt(index, calls, cause) => match calls.entry {
-                    Entry::Driven => return Step::Interrupt(index),
-                    _ => thread::call_interrupt(self, index, calls, cause),
-                },
-                Call::Wait(time) => return Step::Wait(time),
+                Call::Interrupt(index, calls, cause) => {
+                    thread::call_interrupt(self, index, calls, cause);
+                }
+                Call::Hosted(index) => return HostStep::Interrupt(index),
+                Call::Wait(time) => {
+                    // Of what the library runs, the descriptor tells.
+                    let returns = match self.crewed() {
+                        false => self.with(|machine| machine.patience()),
+                        true => 1,
+                    };
+                    return HostStep::Wait { time, returns };
+                }
                 Call::Finish(code) => {
                     self.over.set();
-                    return Step::Finish(code);
+                    let stuck = self.with(|machine| machine.outstanding());
+                    return HostStep::Finish { code, stuck };
                 }
             }
         }
+    }
+
+    /// Whether the library runs some of the actors.
+    fn crewed(&self) -> bool {
+        self.actors.lock().iter().any(Option::is_some)
+    }
+
+    /// After [`HostStep::Interrupt`]: the last of the host's actors that it may
+    /// interrupt one after another from there, without asking in between.
+    pub fn last_in_a_row(&self, index: usize) -> usize {
+        let mut state = self.state.lock();
+        let actors = self.actors.lock();
+        let count = state.machine.consecutive();
+        let last = match state.machine.order() {
+            Order::Added => {
+                let row = actors[index..].iter().take(count);
+                index + row.take_while(|actor| actor.is_none()).count() - 1
+            }
+            Order::Reverse | Order::Staged => {
+                let row = actors[..=index].iter().rev().take(count);
+                index + 1 - row.take_while(|actor| actor.is_none()).count()
+            }
+        };
+        state.last_told = (last != index).then_some(last);
+        last
+    }
+
+    /// What happened to actors of the host's, oldest first, each so long ago.
+    /// A report that is refused does not keep the later ones from being taken.
+    pub fn report(&self, events: impl Iterator<Item = (HostEvent, Nanos)>) -> Result<(), Error> {
+        let mut all = Effect::default();
+        let mut result = Ok(());
+        let mut state = self.state.lock();
+        let now = state.now();
+        for (event, ago) in events {
+            let at = now.saturating_sub(ago);
+            let effect = match event {
+                HostEvent::Returned(index, code) => {
+                    state.machine.returned(index, Outcome::code(code), at)
+                }
+                HostEvent::Interrupted(index) => {
+                    let effect = state.machine.interrupt_returned(index, None, at);
+                    if effect.is_ok() {
+                        state.go_on(index, at);
+                    }
+                    effect
+                }
+            };
+            match effect {
+                Ok(effect) => {
+                    all.first |= effect.first;
+                    all.wake |= effect.wake;
+                    all.last |= effect.last;
+                }
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        let orphaned = all.last && state.abandoned;
+        drop(state);
+        self.carry(all, orphaned);
+        result
     }
 
     /// A descriptor that is readable when [`Shared::drive_next`] has something
@@ -601,11 +726,33 @@ impl Shared {
     }
 
     fn wake_driver(&self) {
-        self.changed.notify_one();
-        if let Some(wakes) = self.wakes.get() {
+        if !self.hosted.load(Relaxed) {
+            self.changed.notify_one();
+        } else if let Some(wakes) = self.wakes.get() {
             wakes.signal();
         }
     }
+}
+
+/// What happened to an actor of the host's.
+#[derive(Clone, Copy, Debug)]
+pub enum HostEvent {
+    /// Its execute returned a code.
+    Returned(usize, i32),
+    /// Its interrupt returned.
+    Interrupted(usize),
+}
+
+/// What the host does next.
+#[derive(Clone, Copy, Debug)]
+pub enum HostStep {
+    /// Call this actor's interrupt.
+    Interrupt(usize),
+    /// Nothing, for so long, or until at least so many of its actors' executes
+    /// and interrupts have returned, or the descriptor is readable.
+    Wait { time: Option<Nanos>, returns: usize },
+    /// The run is over, and so many executes and interrupts are stuck.
+    Finish { code: i32, stuck: usize },
 }
 
 /// For a completion handle: the group, once its start was called.

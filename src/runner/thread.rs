@@ -56,7 +56,7 @@ enum Role {
 impl Job {
     /// Runs an actor's execute.
     pub fn actor(shared: Arc<Shared>, index: usize, execute: Execute, calls: Calls) -> Box<Job> {
-        let name = shared.with(|machine| thread_name(&machine.records()[index].name));
+        let name = shared.with(|machine| thread_name(machine.name(index)));
         let role = Role::Actor {
             index,
             execute,
@@ -288,7 +288,8 @@ pub fn drive(shared: &Arc<Shared>) -> i32 {
     let code = loop {
         match shared.advance(Driver::Caller) {
             Call::Interrupt(index, calls, cause) => call_interrupt(shared, index, calls, cause),
-            Call::Wait(_) => {}
+            // The host's alone.
+            Call::Wait(_) | Call::Hosted(_) => {}
             Call::Observe(observer, event) => call_observer(shared, observer, event),
             Call::Finish(code) => break code,
         }
@@ -377,7 +378,7 @@ unsafe fn next_interrupt(job: *mut Job) -> Option<(usize, Calls, *const rg_cause
     *interrupting = Some(index);
     failure::forget();
     let shared = shared.as_ref()?;
-    let calls = shared.actors.lock()[index].calls;
+    let calls = shared.calls(index)?;
     Some((index, calls, shared.cause()))
 }
 

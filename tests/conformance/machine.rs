@@ -396,7 +396,7 @@ impl<'a> World<'a> {
         {
             self.wrong.push(format!("called: {:?}", self.executed));
         }
-        if self.machine.outstanding() || self.lasts != usize::from(!called.is_empty()) {
+        if self.machine.outstanding() != 0 || self.lasts != usize::from(!called.is_empty()) {
             self.wrong
                 .push(format!("the last return was noticed {} times", self.lasts));
         }
