@@ -24,10 +24,10 @@ COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 RPATH = [f"-L{LIB}", "-lrungroup", f"-Wl,-rpath,{LIB}", "-lpthread"]
 TEST_BIN = BUILD / "tests"
 # Under valgrind: more slack, in ms, since it is slow; and not at all those that
-# want speed (cycles), a signal that it keeps to itself (signals), or to know how
-# much memory there is in use (stacks).
+# want speed (cycles, idle, many), a signal that it keeps to itself (signals), or
+# to know of the memory in use (hot, stacks).
 VALGRIND_ARGUMENTS = {"stuck": ["2000"]}
-NOT_VALGRIND = {"cycles", "signals", "stacks"}
+NOT_VALGRIND = {"cycles", "hot", "idle", "many", "signals", "stacks"}
 LARGEST = 450 * 1024
 
 

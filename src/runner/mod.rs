@@ -45,6 +45,28 @@ fn stack_bytes(size: usize) -> usize {
     }
 }
 
+/// The size that most of them are, the least if there are several such; and
+/// how many are of it.
+fn commonest(sizes: impl Iterator<Item = usize>) -> (usize, usize) {
+    let mut counts: Vec<(usize, usize)> = Vec::new();
+    let mut last = 0;
+    for size in sizes {
+        // Mostly the same as the one before.
+        if counts.get(last).is_none_or(|&(of, _)| of != size) {
+            last = match counts.binary_search_by_key(&size, |&(of, _)| of) {
+                Ok(at) => at,
+                Err(at) => {
+                    counts.insert(at, (size, 0));
+                    at
+                }
+            };
+        }
+        counts[last].1 += 1;
+    }
+    let most = |&(size, count): &(usize, usize)| (count, std::cmp::Reverse(size));
+    counts.into_iter().max_by_key(most).unwrap_or_default()
+}
+
 /// The state under the lock.
 pub struct State {
     /// The contract.
@@ -365,12 +387,8 @@ impl Shared {
         };
         crew.actors.reserve_exact(plan.len());
         thread::reap();
-        // Those that want as much as the first share a mapping.
-        let shared_size = plan.first().map_or(0, |&(.., size)| size);
-        let sharing = plan
-            .iter()
-            .filter(|&&(.., size)| size == shared_size)
-            .count();
+        // Those that want the commonest size share a mapping.
+        let (shared_size, sharing) = commonest(plan.iter().map(|&(.., size)| size));
         let mut stacks = stack::stacks(shared_size, sharing);
         for (index, execute, calls, size) in plan {
             let stack = match &mut stacks {
@@ -472,8 +490,10 @@ impl Shared {
             let mut crew = self.crew.lock();
             (std::mem::take(&mut crew.actors), crew.helpers.take())
         };
+        // Without a grace nobody is stuck, and no lock is needed to see it.
+        let bounded = self.with(|machine| machine.grace().is_some());
         for (index, thread) in actors {
-            if self.with(|machine| machine.records()[index].stuck.execute) {
+            if bounded && self.with(|machine| machine.records()[index].stuck.execute) {
                 thread.detach();
             } else {
                 thread.join();

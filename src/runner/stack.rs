@@ -10,8 +10,11 @@
 
 use crate::sync::Mutex;
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 
 /// The most stacks that a slab in the cache has: it may hold on to [`WARM`]
 /// bytes of memory for each.
@@ -21,10 +24,14 @@ const CACHED: usize = 1024;
 /// in use, so that the kernel would promise what no machine has.
 const LARGEST: usize = 1 << 30;
 
+/// The same in address space where that is counted: what the C library keeps.
+const CACHED_BYTES: usize = 40 << 20;
+
 /// What a stack in the cache keeps of its memory, at its top.
 const WARM: usize = 16 << 10;
 
-/// The slab that came back last.
+/// The slab that came back last. Nobody waits for it: a child of a fork that
+/// caught another thread at it does without.
 static CACHE: Mutex<Option<Slab>> = Mutex::new(None);
 
 /// Stacks of one size, each above a guard page.
@@ -36,6 +43,8 @@ struct Slab {
     count: usize,
     /// How many were handed out since the slab was taken.
     used: usize,
+    /// Whether it goes into the cache when it comes back.
+    kept: bool,
 }
 
 // SAFETY: the mapping is the slab's alone, and may be used from any thread.
@@ -65,6 +74,7 @@ impl Slab {
             size,
             count,
             used: 0,
+            kept: count <= CACHED && (length <= CACHED_BYTES || !space_is_counted()),
         };
         // SAFETY: advice about the mapping. A huge page a stack would be 2 MiB
         // of memory for 8 KiB of use.
@@ -122,16 +132,43 @@ impl Drop for Slab {
     }
 }
 
+/// Whether address space is scarce: there is a limit on it, or the kernel
+/// promises no more of it than there is memory. What a slab in the cache has of
+/// it, the program then lacks.
+fn space_is_counted() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        static STRICT: OnceLock<bool> = OnceLock::new();
+        let strict = STRICT.get_or_init(|| {
+            std::fs::read("/proc/sys/vm/overcommit_memory")
+                .is_ok_and(|mode| mode.first() == Some(&b'2'))
+        });
+        if *strict {
+            return true;
+        }
+    }
+    [libc::RLIMIT_AS, libc::RLIMIT_DATA]
+        .into_iter()
+        .any(|resource| {
+            let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+            // SAFETY: the limit is written by the call, and read only if it was.
+            unsafe {
+                libc::getrlimit(resource, limit.as_mut_ptr()) == 0
+                    && limit.assume_init().rlim_cur != libc::RLIM_INFINITY
+            }
+        })
+}
+
 /// A slab that some threads run on. It goes into the cache when the last of
 /// their stacks is dropped.
 struct Lent(Option<Slab>);
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(mut slab) = self.0.take().filter(|slab| slab.count <= CACHED) {
+        if let Some(mut slab) = self.0.take().filter(|slab| slab.kept) {
             slab.cool();
             // The one before is unmapped when the lock is free again.
-            let _before = CACHE.lock().replace(slab);
+            let _before = CACHE.try_lock().map(|mut cache| cache.replace(slab));
         }
     }
 }
@@ -148,12 +185,12 @@ unsafe impl Send for Stack {}
 
 /// So many stacks of at least that size. None: the C library is to make them.
 pub fn stacks(size: usize, count: usize) -> Option<impl Iterator<Item = Stack>> {
-    if size > LARGEST {
+    if size > LARGEST || count == 0 {
         return None;
     }
     let fits =
         |slab: &mut Slab| slab.size >= size && slab.size < size + slab.page && slab.count >= count;
-    let cached = CACHE.lock().take_if(fits);
+    let cached = CACHE.try_lock().and_then(|mut cache| cache.take_if(fits));
     let mut slab = cached.or_else(|| Slab::map(size, count))?;
     slab.used = count;
     let (first, step, size) = (slab.stack(0), slab.page + slab.size, slab.size);

@@ -9,14 +9,32 @@
 #define MIB ((size_t)1 << 20)
 
 static int no_guard_install, no_mprotect;
+static size_t most_mapped = SIZE_MAX; /* in one call */
+static int mappings, guards_made;
 
-/* The library's calls come here; see without_guard_install. */
+/* The library's calls come here, and not the C library's own. */
 int madvise(void *address, size_t length, int advice) {
-    if (advice == 102 && no_guard_install) {
-        errno = EINVAL;
-        return -1;
+    if (advice == 102) {
+        guards_made++;
+        if (no_guard_install) {
+            errno = EINVAL;
+            return -1;
+        }
     }
     return (int)syscall(SYS_madvise, address, length, advice);
+}
+
+void *mmap(void *address, size_t length, int protection, int flags, int file,
+           off_t offset) {
+    if (flags & MAP_STACK)
+        mappings++;
+    if (length > most_mapped) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    long mapped =
+        syscall(SYS_mmap, address, length, protection, flags, file, (long)offset);
+    return (void *)mapped;
 }
 
 int mprotect(void *address, size_t length, int protection) {
@@ -79,6 +97,20 @@ static void sizes(void) {
     }
 }
 
+/* A first actor with a wish of its own does not keep the rest from sharing. */
+static void the_commonest_size_is_shared(void) {
+    enum { COUNT = 20 };
+    stack found[COUNT];
+    mappings = guards_made = 0;
+    rg_group *group = rg_new();
+    for (int i = 0; i < COUNT; i++)
+        add(group, find_stack, &found[i], i % 5 ? 7 * MIB : (size_t)i << 20);
+    CHECK_INT(rg_run(group), 0);
+    rg_free(group);
+    CHECK_INT(mappings, 1);
+    CHECK_INT(guards_made, COUNT / 5 * 4);
+}
+
 /* ---- overflow --------------------------------------------------------------------- */
 
 static stack overflowing;
@@ -114,20 +146,24 @@ static int overflow(void *userdata) {
     return recurse(&first);
 }
 
-static void overflow_in_the_middle(void) {
+enum { NEIGHBOURS = 4 };
+static int overflows_at;
+
+static void overflow_among_others(void) {
     rg_group *group = rg_new();
-    add(group, until_stop, group, 64 << 10);
-    add(group, until_stop, group, 64 << 10);
-    add(group, overflow, NULL, 64 << 10);
-    add(group, until_stop, group, 64 << 10);
+    for (int i = 0; i < NEIGHBOURS; i++)
+        add(group, i == overflows_at ? overflow : until_stop, group, 64 << 10);
     rg_run(group);
     _exit(35);
 }
 
+/* Wherever in the mapping it is. */
 static void guards(void) {
-    int status = in_child(overflow_in_the_middle);
-    CHECK(WIFEXITED(status));
-    CHECK_INT(WEXITSTATUS(status), 33);
+    for (overflows_at = 0; overflows_at < NEIGHBOURS; overflows_at++) {
+        int status = in_child(overflow_among_others);
+        CHECK(WIFEXITED(status));
+        CHECK_INT(WEXITSTATUS(status), 33);
+    }
 }
 
 static void without_guard_install(void) {
@@ -241,11 +277,13 @@ static void stuck_keeps_its_stack(void) {
 /* ---- limits
  * ------------------------------------------------------------------------------ */
 
+static int limited; /* the resource */
+
 static void little_address_space(void) {
     size_t mapped, resident;
     footprint(&mapped, &resident);
     struct rlimit limit = {mapped + 100 * MIB, mapped + 100 * MIB};
-    CHECK_INT(setrlimit(RLIMIT_AS, &limit), 0);
+    CHECK_INT(setrlimit(limited, &limit), 0);
     rg_group *group = rg_new();
     for (int i = 0; i < 1000; i++) /* more than the cache has */
         add(group, until_stop, group, 0);
@@ -259,18 +297,52 @@ static void little_address_space(void) {
     CHECK_INT(rg_run(group), 7);
     rg_free(group);
     run_many(touch_much, 8);
+    /* What the library keeps leaves the program most of it. */
+    void *rest =
+        mmap(NULL, 55 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(rest != MAP_FAILED);
 }
 
-static void address_space(void) { check_in_child(little_address_space); }
+static void address_space(void) {
+    limited = RLIMIT_AS;
+    check_in_child(little_address_space);
+    limited = RLIMIT_DATA;
+    check_in_child(little_address_space);
+}
+
+/* Under a limit that is wide enough, no more is kept than the C library keeps. */
+static void kept_under_a_limit(void) {
+    size_t before, after, resident;
+    footprint(&before, &resident);
+    struct rlimit limit = {before + 8000 * MIB, before + 8000 * MIB};
+    CHECK_INT(setrlimit(RLIMIT_AS, &limit), 0);
+    run_many(touch_much, 500);
+    footprint(&after, &resident);
+    CHECK(after < before + 100 * MIB);
+    run_many(touch_much, 900);
+}
+
+static void wide_limit(void) { check_in_child(kept_under_a_limit); }
+
+/* A kernel that promises no more memory than it has refuses one big mapping;
+ * the C library then makes the stacks one by one, as far as it goes. */
+static void overcommit_off(void) {
+    most_mapped = 16 * MIB;
+    run_many(touch_much, 30);
+    most_mapped = SIZE_MAX;
+}
 
 int main(void) {
     watchdog(60);
     CASE(sizes);
+    CASE(the_commonest_size_is_shared);
     CASE(guards);
     CASE(without_guard_install);
     CASE(unguardable);
     CASE(kept_within_bounds);
     CASE(stuck_keeps_its_stack);
     CASE(address_space);
+    CASE(wide_limit);
+    CASE(overcommit_off);
     return finish("stacks");
 }
