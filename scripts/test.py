@@ -3,14 +3,21 @@
     test.py [WORD]    only the checks whose name contains WORD
 
 QUICK=1 leaves out valgrind and all but the oldest and newest standards.
+
+Checks that measure, count threads or write into build/lib have the machine for
+themselves; then the others run, one a processor.
 """
 
+import functools
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +35,10 @@ TEST_BIN = BUILD / "tests"
 # to know of the memory in use (hot, stacks).
 VALGRIND_ARGUMENTS = {"stuck": ["2000"]}
 NOT_VALGRIND = {"cycles", "hot", "idle", "many", "signals", "stacks"}
+# The first words of the checks that may run beside others.
+TOGETHER = ("header", "valgrind:", "first", "four_actors", "C++", "ABI", "Python", "Go")
 LARGEST = 450 * 1024
+COMPILING = threading.Lock()
 
 
 class Failed(Exception):
@@ -65,7 +75,13 @@ def run(*command, timeout=WATCHDOG, expected=0, **options):
     return done.stdout
 
 
-def compile_c(source, program, *libraries, compiler="gcc", standard="c99"):
+def compile_c(*arguments, **options):
+    with COMPILING:
+        return compile_c_once(*arguments, **options)
+
+
+@functools.cache
+def compile_c_once(source, program, *libraries, compiler="gcc", standard="c99"):
     program.parent.mkdir(parents=True, exist_ok=True)
     flags = [f"-std={standard}", "-g", "-O1", *STRICT, "-Iinclude"]
     run(compiler, *flags, source, "-o", program, *RPATH, *libraries)
@@ -306,21 +322,31 @@ def counts(output):
     return passed, failed
 
 
+def carry_out(name, check):
+    """Prints what came of it; how many passed, how many failed."""
+    began = time.monotonic()
+    try:
+        passed, failed = max(counts(check())[0], 1), 0
+        said = f"ok {name}" + (f" ({passed})" if passed > 1 else "")
+    except Failed as error:
+        passed, failed = counts(str(error))
+        failed = max(failed, 1)
+        said = f"FAIL {name}\n{error}\nFAIL {name}"
+    print(f"{said}, {time.monotonic() - began:.1f} s\n", end="", flush=True)
+    return passed, failed
+
+
 def main():
     word = sys.argv[1] if len(sys.argv) > 1 else ""
-    passed = failed = 0
+    alone, together = [], []
     for name, check in checks():
-        if word not in name:
-            continue
-        try:
-            inside, _ = counts(check())
-            print(f"ok {name}" + (f" ({inside})" if inside else ""), flush=True)
-            passed += max(inside, 1)
-        except Failed as error:
-            print(f"FAIL {name}\n{error}", flush=True)
-            within = counts(str(error))
-            passed += within[0]
-            failed += max(within[1], 1)
+        if word in name:
+            beside = name.split()[0] in TOGETHER
+            (together if beside else alone).append((name, check))
+    results = [carry_out(*check) for check in alone]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results += pool.map(lambda check: carry_out(*check), together)
+    passed, failed = (sum(column) for column in zip((0, 0), *results))
     print(f"{passed} passed, {failed} failed")
     return failed > 0 or passed == 0
 
