@@ -34,9 +34,16 @@ lib: ## build the C library into build/lib
 	@# Some linkers refuse the bitcode.
 	@objcopy --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \
 		$(TARGET)/release/librungroup.a build/lib/librungroup.a
+	@# Go's: one object, of which only rg_ is seen.
+	@mkdir -p bindings/go/lib
+	@rm -f bindings/go/lib/librungroup.a
+	@ld -r --whole-archive build/lib/librungroup.a -o build/rungroup.o
+	@objcopy --wildcard --keep-global-symbol='rg_*' build/rungroup.o
+	@ar rcs bindings/go/lib/librungroup.a build/rungroup.o
 
 header: ## write include/rungroup.h anew from the sources
 	RUNGROUP_WRITE_HEADER=1 cargo test --locked --test header
+	cp include/rungroup.h bindings/go/
 
 abi: ## record the interface of a release in abi/
 	$(PYTHON) scripts/abi.py --record
