@@ -253,7 +253,13 @@ func (g *Group) begin() (*run, action, error) {
 		}
 	}
 	r := &run{group: g, native: g.native, shared: g.shared, actors: g.actors}
-	first, err := r.native.begin(g.pending, &r.step)
+	var first action
+	var err error
+	if g.shared {
+		first, r.heard, err = r.native.beginShared(g.pending, &r.step)
+	} else {
+		first, err = r.native.begin(g.pending, &r.step)
+	}
 	if err != nil {
 		if g.run == nil && g.pending > 0 {
 			// It may be that they were added; a new one is asked next time.

@@ -3,6 +3,7 @@
 package rungroup
 
 /*
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include "rungroup.h"
@@ -89,6 +90,34 @@ static int go_begin(rg_group *group, size_t more, go_step *next) {
 	return error ? error : go_report(group, NULL, 0, 0, next);
 }
 
+typedef void (*go_handler)(int, siginfo_t *, void *);
+
+enum { go_signals = 64 };
+
+static go_handler go_handler_of(int number) {
+	struct sigaction current;
+	memset(&current, 0, sizeof current);
+	sigaction(number, NULL, &current);
+	return current.sa_sigaction;
+}
+
+// go_begin, and which signals the library listens for then: a bit each, from 1.
+static int go_begin_shared(rg_group *group, size_t more, go_step *next, uint64_t *heard) {
+	static _Atomic(go_handler) ours;
+	go_handler before[go_signals + 1];
+	for (int i = 1; i <= go_signals; i++)
+		before[i] = go_handler_of(i);
+	int kind = go_begin(group, more, next);
+	for (int i = 1; i <= go_signals; i++) {
+		go_handler now = go_handler_of(i);
+		if (now != before[i])
+			ours = now;
+		if (now != NULL && now == ours)
+			*heard |= (uint64_t)1 << (i - 1);
+	}
+	return kind;
+}
+
 // What is known of a group, and of its first actors.
 static rg_summary go_snapshot(rg_group *group, rg_drive_record *records, size_t count) {
 	rg_summary summary = {.size = sizeof summary};
@@ -118,8 +147,10 @@ static char *go_format(const rg_summary *summary, const rg_actor_report *actors,
 import "C"
 
 import (
+	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"unsafe"
 )
 
@@ -257,6 +288,18 @@ func (s *stepper) cause() (index int, code int) {
 
 func (n *native) begin(more int, s *stepper) (action, error) {
 	return outcome(C.go_begin(n.group, C.size_t(more), &s.next))
+}
+
+// beginShared also tells which signals the library's actors listen for.
+func (n *native) beginShared(more int, s *stepper) (first action, heard []os.Signal, err error) {
+	var bits C.uint64_t
+	first, err = outcome(C.go_begin_shared(n.group, C.size_t(more), &s.next, &bits))
+	for number := 1; number <= C.go_signals; number++ {
+		if bits>>(number-1)&1 == 1 {
+			heard = append(heard, syscall.Signal(number))
+		}
+	}
+	return first, heard, err
 }
 
 // report tells what happened, and asks what is next.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,8 @@ type run struct {
 	shared bool
 	actors []actor
 	base   time.Time
+	// heard are the signals that the library's own actors listen for.
+	heard []os.Signal
 
 	step  stepper
 	cause error
@@ -73,6 +76,7 @@ func (r *run) drive(first action) (err error) {
 				stop = r.tick()
 			}
 			defer stop()
+			defer r.survive()()
 		}
 		r.target = math.MaxInt
 		for i := range r.actors {
@@ -309,6 +313,16 @@ func (r *run) watch() (stop func(), err error) {
 		file.Close()
 		<-ended
 	}, nil
+}
+
+// survive keeps Go's runtime, which is handed the signals of the library's
+// actors on, from ending the process for want of a channel that asks for them.
+func (r *run) survive() (stop func()) {
+	ignored := make(chan os.Signal, 1)
+	if len(r.heard) > 0 {
+		signal.Notify(ignored, r.heard...)
+	}
+	return func() { signal.Stop(ignored) }
 }
 
 // tick is a watch without a descriptor.
