@@ -35,6 +35,8 @@ static void interrupt(const rg_cause *cause, void *userdata) {
 	strncat(last_cause, cause->message, 60);
 }
 
+static const char *get_last_cause(void) { return last_cause; }
+
 static int released;
 
 static void release(void *userdata) {
@@ -116,7 +118,7 @@ func Stop(group unsafe.Pointer, code int) { C.rg_stop((*C.rg_group)(group), C.in
 func Stopping(group unsafe.Pointer) bool { return C.rg_stopping((*C.rg_group)(group)) == 1 }
 
 // LastCause is what the last interrupt was told: the actor and its message.
-func LastCause() string { return C.GoString(&C.last_cause[0]) }
+func LastCause() string { return C.GoString(C.get_last_cause()) }
 
 // Released counts the releases.
 func Released() int { return int(C.count_released()) }
