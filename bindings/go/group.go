@@ -25,6 +25,8 @@ type Group struct {
 	// function runs.
 	mu     sync.Mutex
 	actors []actor
+	// names are the actors' that were given one.
+	names map[int]string
 	// pending is how many of the last actors the library does not know of yet.
 	pending int
 	// native is the library's group, from when it is needed to the end of Run.
@@ -40,7 +42,6 @@ type Group struct {
 
 // actor is one of Go's, or of C code's, which has no functions here.
 type actor struct {
-	name      string
 	execute   func() error
 	interrupt func(error)
 }
@@ -128,7 +129,13 @@ func (g *Group) add(op, name string, execute func() error, interrupt func(error)
 	g.mu.Lock()
 	err := g.accept(name)
 	if err == nil {
-		g.actors = append(g.actors, actor{name, execute, interrupt})
+		if name != "" {
+			if g.names == nil {
+				g.names = make(map[int]string)
+			}
+			g.names[len(g.actors)] = name
+		}
+		g.actors = append(g.actors, actor{execute, interrupt})
 	}
 	g.mu.Unlock()
 	if err != nil {
@@ -252,7 +259,7 @@ func (g *Group) begin() (*run, action, error) {
 			return nil, 0, err
 		}
 	}
-	r := &run{group: g, native: g.native, shared: g.shared, actors: g.actors}
+	r := newRun(g)
 	var first action
 	var err error
 	if g.shared {
@@ -320,7 +327,7 @@ func (g *Group) closeStops() {
 
 // name is an actor's; what the library would call it, if it has none.
 func (r *run) name(index int) string {
-	if name := r.actors[index].name; name != "" {
+	if name, ok := r.names[index]; ok {
 		return name
 	}
 	if r.actors[index].execute == nil && r.native.group != nil {

@@ -87,7 +87,7 @@ func (g *Group) Report() *Report {
 			if g.opened() != nil {
 				return &Report{Cause: -1}
 			}
-			r = &run{group: g, native: g.native, actors: g.actors}
+			r = newRun(g)
 		} else {
 			// What the goroutine in Run has not told yet.
 			r.flushTexts()

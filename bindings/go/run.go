@@ -23,12 +23,14 @@ type run struct {
 	native *native
 	shared bool
 	actors []actor
+	names  map[int]string
 	base   time.Time
 	// heard are the signals that the library's own actors listen for.
 	heard []os.Signal
 
-	step  stepper
-	cause error
+	step   stepper
+	cause  error
+	caused bool
 	// row is what is left to do of a row of interrupts.
 	at, last int
 
@@ -51,23 +53,31 @@ type run struct {
 	executeIDs, interruptIDs []atomic.Uint64
 }
 
+// newRun is ready for events, which come once its goroutines are started.
+func newRun(g *Group) *run {
+	count := len(g.actors)
+	r := &run{
+		group:  g,
+		native: g.native,
+		shared: g.shared,
+		actors: g.actors,
+		names:  g.names,
+		base:   time.Now(),
+		errs:   make([]error, count),
+		wake:   make(chan struct{}, 1),
+		events: make([]event, 0, 2*count),
+		target: math.MaxInt,
+	}
+	if g.graced {
+		r.executeIDs = make([]atomic.Uint64, count)
+		r.interruptIDs = make([]atomic.Uint64, count)
+	}
+	return r
+}
+
 // drive starts the goroutines and does what the library says, to the end.
 func (r *run) drive(first action) (err error) {
-	count := 0
-	for i := range r.actors {
-		if r.actors[i].execute != nil {
-			count++
-		}
-	}
-	r.base = time.Now()
-	r.wake = make(chan struct{}, 1)
 	if first != finish {
-		r.errs = make([]error, len(r.actors))
-		r.events = make([]event, 0, 2*count)
-		if r.group.graced {
-			r.executeIDs = make([]atomic.Uint64, len(r.actors))
-			r.interruptIDs = make([]atomic.Uint64, len(r.actors))
-		}
 		if r.shared {
 			stop, watchErr := r.watch()
 			if watchErr != nil {
@@ -78,7 +88,6 @@ func (r *run) drive(first action) (err error) {
 			defer stop()
 			defer r.survive()()
 		}
-		r.target = math.MaxInt
 		for i := range r.actors {
 			if r.actors[i].execute != nil {
 				go r.execute(i)
@@ -126,8 +135,8 @@ func (r *run) advance() action {
 	}
 	if next == interruptRow {
 		r.at, r.last = r.step.row()
-		if r.cause == nil {
-			r.cause = r.causeError(r.step.cause())
+		if !r.caused {
+			r.cause, r.caused = r.causeError(r.step.cause()), true
 		}
 	}
 	g.mu.Unlock()
@@ -376,10 +385,10 @@ func (r *run) finish() error {
 	defer g.mu.Unlock()
 	kept := r.snapshot()
 	g.kept, g.over, g.native = kept, true, nil
-	if kept.Stopped {
-		r.cause = r.causeError(kept.cause())
-		kept.Err = r.cause
+	if kept.Stopped && !r.caused {
+		r.cause, r.caused = r.causeError(kept.cause()), true
 	}
+	kept.Err = r.cause
 	if !r.step.stuck() {
 		r.native.close()
 		return r.cause
