@@ -16,7 +16,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib header abi man demo test lint bench install uninstall deb clean
+.PHONY: help setup lib golib header abi man demo test lint bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -34,11 +34,14 @@ lib: ## build the C library into build/lib
 	@# Some linkers refuse the bitcode.
 	@objcopy --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \
 		$(TARGET)/release/librungroup.a build/lib/librungroup.a
-	@# Go's: one object, of which only rg_ is seen.
+	@$(MAKE) -s golib
+
+golib: # the same for Go: one object, of which only rg_ is seen
+	@[ -f build/lib/librungroup.a ] || $(MAKE) -s lib
 	@mkdir -p bindings/go/lib
-	@rm -f bindings/go/lib/librungroup.a
 	@ld -r --whole-archive build/lib/librungroup.a -o build/rungroup.o
 	@objcopy --wildcard --keep-global-symbol='rg_*' build/rungroup.o
+	@rm -f bindings/go/lib/librungroup.a
 	@ar rcs bindings/go/lib/librungroup.a build/rungroup.o
 
 header: ## write include/rungroup.h anew from the sources
@@ -62,6 +65,7 @@ test: setup lib ## all tests; QUICK=1 leaves out valgrind and the rarer standard
 lint: setup ## formatting and static checks
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	@scripts/go.sh lint
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
 	.venv/bin/ruff check scripts $(wildcard benches)
 	.venv/bin/ruff format --check --line-length 90 scripts
@@ -94,5 +98,5 @@ deb: lib ## build a Debian package into build/
 	@scripts/deb.sh $(VERSION)
 
 clean: ## remove everything built
-	rm -rf build .venv
+	rm -rf build .venv bindings/go/lib
 	cargo clean
