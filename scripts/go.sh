@@ -7,7 +7,7 @@ root=$PWD
 [ -d .venv/go/bin ] && PATH=$root/.venv/go/bin:$PATH
 export GOTOOLCHAIN=local GOFLAGS=-buildvcs=false
 
-STATICCHECK=honnef.co/go/tools/cmd/staticcheck@2025.1.1
+STATICCHECK=honnef.co/go/tools/cmd/staticcheck@v0.6.1
 
 lint() {
     echo gofmt, go vet
@@ -26,8 +26,19 @@ lint() {
     fi
 }
 
-# One line a run, and the tests of all runs counted at the end.
+# What a failed run said is shown; the tests of all runs are counted at the end.
 run_tests() {
+    local name=$1 from
+    shift
+    echo "$name"
+    from=$(wc -l <"$log")
+    (cd bindings/go && "$@") >>"$log" 2>&1 || {
+        status=1
+        tail -n "+$((from + 1))" "$log" | grep -vE '^(=== |--- PASS)' | tail -n 100
+    }
+}
+
+tests() {
     local name=$1
     shift
     echo "$name"
@@ -63,7 +74,10 @@ dynamic() {
         cd bindings/go
         export PKG_CONFIG_PATH=$prefix/lib/pkgconfig LD_LIBRARY_PATH=$prefix/lib
         go test -v -count=1 -tags rungroup_dynamic -run 'TestDropIn|Example' .
-    ) >>"$log" 2>&1 || { tail -20 "$log"; status=1; }
+    ) >>"$log" 2>&1 || {
+        tail -20 "$log"
+        status=1
+    }
 }
 
 # Without cgo the compiler says why it cannot be.
