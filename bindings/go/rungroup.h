@@ -795,6 +795,21 @@ int rg_add_signals(struct rg_group *group, const int *signals, size_t count);
 int rg_set_chain_signals(struct rg_group *group, int on);
 
 /**
+ * Adds an actor, named "systemd", that tells the service manager that started
+ * the process how the group is, by the protocol of sd_notify(3): READY=1 once
+ * all actors run; STOPPING=1, with the cause as STATUS, once it stops; and
+ * until then WATCHDOG=1, twice as often as the unit's WatchdogSec asks. The
+ * environment is read during this call; without NOTIFY_SOCKET in it the actor
+ * only waits for the stop. If the manager cannot be told that the group is
+ * ready, the actor returns 1, with a message, which ends the group (rule 4).
+ *
+ * @param group  the group, which has not been run.
+ *
+ * Returns 0, RG_EINVAL, RG_ESTATE or RG_EABI.
+ */
+int rg_add_systemd(struct rg_group *group);
+
+/**
  * Sets the grace: how long after stopping began rg_run returns at the latest,
  * whatever is stuck (rule 10). A thread is kept ready to call the interrupts;
  * only if one of them hangs and no other thread is to be had does the driver
