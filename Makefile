@@ -16,7 +16,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib header abi man demo test lint bench install uninstall deb clean
+.PHONY: help setup lib golib header abi man demo test lint bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -28,15 +28,27 @@ setup:
 lib: ## build the C library into build/lib
 	cargo rustc --release --locked --lib --crate-type cdylib,staticlib
 	@mkdir -p build/lib
-	@cp $(TARGET)/release/librungroup.so build/lib/librungroup.so.$(VERSION)
+	@# Untouched where nothing changed: somebody may be running it.
+	@cmp -s $(TARGET)/release/librungroup.so build/lib/librungroup.so.$(VERSION) || \
+		install -m 755 $(TARGET)/release/librungroup.so build/lib/librungroup.so.$(VERSION)
 	@ln -sf librungroup.so.$(VERSION) build/lib/librungroup.so.$(MAJOR)
 	@ln -sf librungroup.so.$(MAJOR) build/lib/librungroup.so
 	@# Some linkers refuse the bitcode.
 	@objcopy --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \
 		$(TARGET)/release/librungroup.a build/lib/librungroup.a
+	@$(MAKE) -s golib
+
+golib: # the same for Go: one object, of which only rg_ is seen
+	@[ -f build/lib/librungroup.a ] || $(MAKE) -s lib
+	@mkdir -p bindings/go/lib
+	@ld -r --whole-archive build/lib/librungroup.a -o build/rungroup.o
+	@objcopy --wildcard --keep-global-symbol='rg_*' build/rungroup.o
+	@rm -f bindings/go/lib/librungroup.a
+	@ar rcs bindings/go/lib/librungroup.a build/rungroup.o
 
 header: ## write include/rungroup.h anew from the sources
 	RUNGROUP_WRITE_HEADER=1 cargo test --locked --test header
+	cp include/rungroup.h bindings/go/
 
 abi: ## record the interface of a release in abi/
 	$(PYTHON) scripts/abi.py --record
@@ -55,6 +67,7 @@ test: setup lib ## all tests; QUICK=1 leaves out valgrind and the rarer standard
 lint: setup ## formatting and static checks
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	@scripts/go.sh lint
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
 	.venv/bin/ruff check scripts $(wildcard benches)
 	.venv/bin/ruff format --check --line-length 90 scripts
@@ -87,5 +100,5 @@ deb: lib ## build a Debian package into build/
 	@scripts/deb.sh $(VERSION)
 
 clean: ## remove everything built
-	rm -rf build .venv
+	rm -rf build .venv bindings/go/lib
 	cargo clean

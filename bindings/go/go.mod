@@ -1,0 +1,3 @@
+module rungroup
+
+go 1.21

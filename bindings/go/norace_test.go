@@ -1,0 +1,5 @@
+//go:build !race
+
+package rungroup
+
+const raced = false

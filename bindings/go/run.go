@@ -1,0 +1,465 @@
+//go:build cgo
+
+package rungroup
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// run is a group's run: it tells the library what happened, and carries out
+// what it says next. Actors append what happens to events; the goroutine in
+// Run takes them from there, many at once.
+type run struct {
+	group  *Group
+	native *native
+	shared bool
+	actors []actor
+	names  map[int]string
+	base   time.Time
+	// heard are the signals that the library's own actors listen for.
+	heard []os.Signal
+
+	step   stepper
+	cause  error
+	caused bool
+	// row is what is left to do of a row of interrupts.
+	at, last int
+
+	// errs are the actors' errors, each written by its actor before its event.
+	errs []error
+	wake chan struct{}
+
+	mu sync.Mutex
+	// events never grow beyond their capacity, so that those that are taken
+	// stay where they are.
+	events []event
+	taken  int
+	// target is how many events wake the driver.
+	target int
+	// late is how many events are missing after the end; 0: none will come.
+	late       int
+	complaints map[int]error
+
+	// Of runs with a grace, for the stacks of those that are stuck.
+	executeIDs, interruptIDs []atomic.Uint64
+}
+
+// newRun is ready for events, which come once its goroutines are started.
+func newRun(g *Group) *run {
+	count := len(g.actors)
+	r := &run{
+		group:  g,
+		native: g.native,
+		shared: g.shared,
+		actors: g.actors,
+		names:  g.names,
+		base:   time.Now(),
+		errs:   make([]error, count),
+		wake:   make(chan struct{}, 1),
+		events: make([]event, 0, 2*count),
+		target: math.MaxInt,
+	}
+	if g.graced {
+		r.executeIDs = make([]atomic.Uint64, count)
+		r.interruptIDs = make([]atomic.Uint64, count)
+	}
+	return r
+}
+
+// drive starts the goroutines and does what the library says, to the end.
+func (r *run) drive(first action) (err error) {
+	if first != finish {
+		if r.shared {
+			stop, watchErr := r.watch()
+			if watchErr != nil {
+				// No descriptor is left: the library's actors are asked
+				// for now and then.
+				stop = r.tick()
+			}
+			defer stop()
+			defer r.survive()()
+		}
+		for i := range r.actors {
+			if r.actors[i].execute != nil {
+				go r.execute(i)
+			}
+		}
+	}
+	r.log()
+	r.steps(first)
+	return r.finish()
+}
+
+// steps goes on to the end also when an interrupt ends this goroutine.
+func (r *run) steps(next action) {
+	ended := false
+	defer func() {
+		if !ended {
+			r.steps(interruptRow)
+			r.finish()
+		}
+	}()
+	for next != finish {
+		switch next {
+		case interruptRow:
+			r.interruptRow()
+		default:
+			r.await()
+		}
+		next = r.advance()
+	}
+	ended = true
+}
+
+// advance reports what happened, and gives what is next.
+func (r *run) advance() action {
+	g := r.group
+	g.mu.Lock()
+	r.flushTexts()
+	next, err := r.native.report(r.take(), r.now(), &r.step)
+	if err != nil {
+		g.mu.Unlock()
+		panic("rungroup: the library refused what happened: " + err.Error())
+	}
+	if next != wait {
+		g.closeStops()
+	}
+	if next == interruptRow {
+		r.at, r.last = r.step.row()
+		if !r.caused {
+			r.cause, r.caused = r.causeError(r.step.cause()), true
+		}
+	}
+	g.mu.Unlock()
+	r.log()
+	return next
+}
+
+// now is this run's clock.
+func (r *run) now() int64 { return int64(time.Since(r.base)) }
+
+// take gives the events that the library was not told.
+func (r *run) take() []event {
+	r.mu.Lock()
+	events := r.events[r.taken:]
+	r.taken = len(r.events)
+	r.target = math.MaxInt
+	r.mu.Unlock()
+	return events
+}
+
+// flushTexts tells what happened with its texts, where C code may ask for them.
+func (r *run) flushTexts() {
+	if !r.shared {
+		return
+	}
+	for _, e := range r.take() {
+		r.native.tellWith(e, r.said(e))
+	}
+}
+
+// said is what goes with an event.
+func (r *run) said(e event) string {
+	if e.kind == returned {
+		return text(r.errs[e.index])
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return text(r.complaints[int(e.index)])
+}
+
+// await waits for so many events, or so long.
+func (r *run) await() {
+	r.mu.Lock()
+	r.target = r.taken + r.step.returns()
+	ready := len(r.events) >= r.target
+	r.mu.Unlock()
+	if ready {
+		return
+	}
+	nanos := r.step.waitNanos()
+	if nanos < 0 {
+		<-r.wake
+		return
+	}
+	timer := time.NewTimer(time.Duration(nanos))
+	select {
+	case <-r.wake:
+	case <-timer.C:
+	}
+	timer.Stop()
+}
+
+func (r *run) wakeUp() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// happened is called by the goroutine of an actor or an interrupt, at its end.
+func (r *run) happened(kind, index, code int) {
+	e := newEvent(kind, index, code, r.now())
+	r.mu.Lock()
+	r.events = append(r.events, e)
+	wake := len(r.events) >= r.target
+	last := false
+	if r.late > 0 {
+		r.late--
+		last = r.late == 0
+	}
+	r.mu.Unlock()
+	if wake {
+		r.wakeUp()
+	}
+	if last {
+		r.release()
+	}
+}
+
+// execute runs an actor.
+func (r *run) execute(index int) {
+	if r.executeIDs != nil {
+		r.executeIDs[index].Store(goroutineID())
+	}
+	err := ErrExited
+	done := false
+	defer func() {
+		if !done {
+			if value := recover(); value != nil {
+				err = &PanicError{r.nameOfGo(index), value, debug.Stack()}
+			}
+		}
+		r.errs[index] = err
+		r.happened(returned, index, codeOf(err))
+	}()
+	err = r.actors[index].execute()
+	done = true
+}
+
+// interruptRow calls the interrupts of a row, one after another. With a grace
+// each has a goroutine of its own, so that one that blocks holds up nobody.
+func (r *run) interruptRow() {
+	for {
+		index := r.at
+		switch {
+		case r.at < r.last:
+			r.at++
+		case r.at > r.last:
+			r.at--
+		}
+		if r.group.graced {
+			go r.interrupt(index)
+		} else {
+			r.interrupt(index)
+		}
+		if index == r.last {
+			return
+		}
+	}
+}
+
+func (r *run) interrupt(index int) {
+	if r.interruptIDs != nil {
+		r.interruptIDs[index].Store(goroutineID())
+	}
+	done := false
+	defer func() {
+		if !done {
+			complaint := ErrExited
+			if value := recover(); value != nil {
+				complaint = &PanicError{r.nameOfGo(index), value, debug.Stack()}
+			}
+			r.mu.Lock()
+			if r.complaints == nil {
+				r.complaints = make(map[int]error)
+			}
+			r.complaints[index] = complaint
+			r.mu.Unlock()
+		}
+		r.happened(interrupted, index, 0)
+	}()
+	r.actors[index].interrupt(r.cause)
+	done = true
+}
+
+// watch wakes the driver when the library has something new to say of what it
+// runs itself. The goroutine waits in Go's poller.
+func (r *run) watch() (stop func(), err error) {
+	r.group.mu.Lock()
+	fd, err := r.native.wakes()
+	r.group.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	own, err := syscall.Dup(fd)
+	if err != nil {
+		return nil, err
+	}
+	syscall.CloseOnExec(own)
+	file := os.NewFile(uintptr(own), "rungroup")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		var count [8]byte
+		for {
+			if _, err := file.Read(count[:]); err != nil {
+				return
+			}
+			r.wakeUp()
+		}
+	}()
+	return func() {
+		file.Close()
+		<-ended
+	}, nil
+}
+
+// survive keeps Go's runtime, which is handed the signals of the library's
+// actors on, from ending the process for want of a channel that asks for them.
+func (r *run) survive() (stop func()) {
+	ignored := make(chan os.Signal, 1)
+	if len(r.heard) > 0 {
+		signal.Notify(ignored, r.heard...)
+	}
+	return func() { signal.Stop(ignored) }
+}
+
+// tick is a watch without a descriptor.
+func (r *run) tick() (stop func()) {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-ticker.C:
+				r.wakeUp()
+			case <-end:
+				return
+			}
+		}
+	}()
+	return func() {
+		ticker.Stop()
+		close(end)
+		<-ended
+	}
+}
+
+// causeError is the error of the first actor to return, or of the stop.
+func (r *run) causeError(index, code int) error {
+	switch {
+	case index >= 0 && r.actors[index].execute != nil:
+		return r.errs[index]
+	case index >= 0:
+		name, message, _ := r.native.texts(index)
+		return actorError(name, message, code)
+	case r.group.stopped != nil:
+		return r.group.stopped
+	}
+	return actorError("", "", code)
+}
+
+func actorError(name, message string, code int) error {
+	if code == 0 {
+		return nil
+	}
+	return &ActorError{name, message, code}
+}
+
+// finish keeps the report, and gives the library's group back, or leaves that
+// to the last stuck goroutine.
+func (r *run) finish() error {
+	g := r.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	kept := r.snapshot()
+	g.kept, g.over, g.native = kept, true, nil
+	if kept.Stopped && !r.caused {
+		r.cause, r.caused = r.causeError(kept.cause()), true
+	}
+	kept.Err = r.cause
+	if !r.step.stuck() {
+		r.native.close()
+		return r.cause
+	}
+	stuck := r.stuckError(kept)
+	kept.Err = stuck
+	r.mu.Lock()
+	r.late = 0
+	for i, actor := range r.actors {
+		if actor.execute != nil {
+			// An event each; those that came since the last step count.
+			r.late += kept.stuckHere(i)
+		}
+	}
+	r.late -= len(r.events) - r.taken
+	last := r.late == 0
+	r.mu.Unlock()
+	if last {
+		r.releaseLocked()
+	}
+	return stuck
+}
+
+// release is called once the last stuck goroutine has returned (rule 11).
+func (r *run) release() {
+	r.group.mu.Lock()
+	defer r.group.mu.Unlock()
+	r.releaseLocked()
+}
+
+func (r *run) releaseLocked() {
+	r.native.tell(r.take(), r.now())
+	r.native.close()
+}
+
+func (r *run) nameOfGo(index int) string {
+	r.group.mu.Lock()
+	defer r.group.mu.Unlock()
+	return r.name(index)
+}
+
+// log hands the library's events to the logger.
+func (r *run) log() {
+	logger := r.group.logger
+	if logger == nil {
+		return
+	}
+	g := r.group
+	g.mu.Lock()
+	events := r.native.fetchLog()
+	names := make([]string, len(events))
+	said := make([]string, len(events))
+	for i, e := range events {
+		if e.index >= 0 {
+			names[i] = r.name(e.index)
+			said[i] = r.logText(e)
+		}
+	}
+	g.mu.Unlock()
+	for i, e := range events {
+		level, message := e.describe()
+		attributes := []slog.Attr{slog.Duration("at", time.Duration(e.nanos))}
+		if e.index >= 0 {
+			attributes = append(attributes, slog.String("actor", names[i]))
+		}
+		if e.hasCode() {
+			attributes = append(attributes, slog.Int("code", e.code))
+		}
+		if said[i] != "" {
+			attributes = append(attributes, slog.String("message", said[i]))
+		}
+		logger.LogAttrs(context.Background(), level, message, attributes...)
+	}
+}

@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Go's part: go.sh lint | test | bench N ROUNDS | run FILE... | build PROGRAM FILE...
+# The archive that it links is made by `make lib`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+[ -d .venv/go/bin ] && PATH=$root/.venv/go/bin:$PATH
+export GOTOOLCHAIN=local GOFLAGS=-buildvcs=false
+
+STATICCHECK=honnef.co/go/tools/cmd/staticcheck@v0.6.1
+
+lint() {
+    echo gofmt, go vet
+    local files
+    files=$(gofmt -l bindings/go benches/go examples)
+    [ -z "$files" ] || { echo "gofmt would change: $files" >&2; exit 1; }
+    make -s golib
+    (cd bindings/go && go vet ./... && go vet ../../examples/first.go &&
+        go vet ../../examples/four_actors/main.go)
+    mkdir -p build
+    if GOBIN=$root/build go install "$STATICCHECK" 2>build/staticcheck.log; then
+        echo staticcheck
+        (cd bindings/go && "$root/build/staticcheck" ./...)
+    else
+        echo "go: staticcheck cannot be had, and is left out (build/staticcheck.log says why)"
+    fi
+}
+
+# What a failed run said is shown; the tests of all runs are counted at the end.
+run_tests() {
+    local name=$1 from
+    shift
+    echo "$name"
+    from=$(wc -l <"$log")
+    (cd bindings/go && "$@") >>"$log" 2>&1 || {
+        status=1
+        tail -n "+$((from + 1))" "$log" | grep -vE '^(=== |--- PASS)' | tail -n 100
+    }
+}
+
+tests() {
+    log=build/go_tests.log
+    status=0
+    mkdir -p build
+    : >"$log"
+    (cd bindings/go && go vet ./...)
+    run_tests "go test" go test -v -count=1 ./...
+    run_tests "go test with a collection at every turn, and strict pointers" \
+        env GOGC=1 GODEBUG=cgocheck=1 RUNGROUP_TIMES=4 RUNGROUP_RUNS=1000 go test -v -count=1 .
+    if [ -z "${QUICK:-}" ]; then
+        run_tests "go test -race" \
+            env RUNGROUP_TIMES=2 RUNGROUP_RUNS=1000 go test -race -v -count=1 .
+    fi
+    dynamic
+    no_cgo
+    echo "$(grep -c '^--- PASS' "$log") passed, $(grep -c '^--- FAIL' "$log") failed"
+    return "$status"
+}
+
+# The shared library, found by pkg-config as after `make install`.
+dynamic() {
+    local prefix=$root/build/go_prefix
+    make -s install PREFIX="$prefix" >/dev/null
+    (
+        cd bindings/go
+        export PKG_CONFIG_PATH=$prefix/lib/pkgconfig LD_LIBRARY_PATH=$prefix/lib
+        go test -v -count=1 -tags rungroup_dynamic -run 'TestDropIn|Example' .
+    ) >>"$log" 2>&1 || {
+        tail -20 "$log"
+        status=1
+    }
+}
+
+# Without cgo the compiler says why it cannot be.
+no_cgo() {
+    local said
+    said=$(cd bindings/go && CGO_ENABLED=0 go build . 2>&1) && status=1
+    [[ $said == *build_with_CGO_ENABLED_1* ]] || { echo "CGO_ENABLED=0: $said"; status=1; }
+}
+
+case $1 in
+lint) lint ;;
+test) tests ;;
+run) shift; cd bindings/go && exec go run "${@/#/../../}" ;;
+build) shift; program=$root/$1; shift; cd bindings/go && exec go build -o "$program" "${@/#/../../}" ;;
+bench)
+    shift
+    (cd benches/go && go build -o "$root/build/bench_go" .)
+    exec build/bench_go ratio "$@"
+    ;;
+*) sed -n '2p' "$0" >&2; exit 2 ;;
+esac
