@@ -227,11 +227,19 @@ func cText(text string) *C.char {
 	return C.CString(strings.ReplaceAll(text, "\x00", "\uFFFD"))
 }
 
-func (n *native) add(name string) error {
+// cName is an actor's name in C memory; nil for "".
+func cName(name string) (*C.char, error) {
 	if strings.ContainsRune(name, 0) {
-		return ErrInvalid
+		return nil, ErrInvalid
 	}
-	given := cText(name)
+	return cText(name), nil
+}
+
+func (n *native) add(name string) error {
+	given, err := cName(name)
+	if err != nil {
+		return err
+	}
 	defer C.free(unsafe.Pointer(given))
 	return failure(C.rg_drive_add(n.group, given))
 }

@@ -1,0 +1,130 @@
+//go:build cgo
+
+package rungroup
+
+// #include "host.h"
+import "C"
+
+import (
+	"context"
+	"runtime/cgo"
+	"runtime/debug"
+	"unsafe"
+)
+
+// Host is a group of the program that loaded this code, made in whatever
+// language and by whatever copy of the library: for plugins built with
+// -buildmode=c-shared. They add actors, and leave running the group to the
+// host; what an actor returns reaches it as a code and a text. A process can
+// hold one Go runtime only, so a Go program cannot load such a plugin.
+type Host struct{ group *C.rg_group }
+
+// HostOf is the group behind a rg_group * that the host has passed. It returns
+// [ErrInvalid] for nil, and an [Error] for a handle of a copy of the library that
+// this one cannot work with. The host must not free the group as long as the
+// Host is used; the actors may live longer.
+func HostOf(group unsafe.Pointer) (*Host, error) {
+	h := &Host{(*C.rg_group)(group)}
+	if code := C.rg_stopping(h.group); code < 0 {
+		return nil, Error(code)
+	}
+	return h, nil
+}
+
+// Add adds an actor: [Group.AddNamed] for a group that is not Go's. The error
+// that interrupt is given is an [*ActorError], or nil after a clean end. Of the
+// error that execute returns the host sees the text and a code: that of its
+// Code or ExitCode method, otherwise 1.
+//
+// It returns a [*UsageError] if a function is nil, the name bad, or if the group
+// runs or has run ([ErrState]).
+func (h *Host) Add(name string, execute func() error, interrupt func(error)) error {
+	if execute == nil {
+		return &UsageError{"Host.Add", name, nilFunction("execute")}
+	}
+	if interrupt == nil {
+		return &UsageError{"Host.Add", name, nilFunction("interrupt")}
+	}
+	given, err := cName(name)
+	if err != nil {
+		return &UsageError{"Host.Add", name, err}
+	}
+	defer C.free(unsafe.Pointer(given))
+	handle := cgo.NewHandle(&guest{name, execute, interrupt})
+	if code := C.go_host_add(h.group, given, C.uintptr_t(handle)); code != C.RG_OK {
+		handle.Delete() // refused: it is still ours (rule 13)
+		return &UsageError{"Host.Add", name, Error(code)}
+	}
+	return nil
+}
+
+// AddContext adds an actor whose context is cancelled when it is to return: see
+// [Group.AddContext].
+func (h *Host) AddContext(name string, execute func(ctx context.Context) error) error {
+	if execute == nil {
+		return &UsageError{"Host.AddContext", name, nilFunction("execute")}
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	return h.Add(name, func() error { return execute(ctx) }, func(err error) { cancel(err) })
+}
+
+// Stopping is whether the group has begun to stop (rule 5).
+func (h *Host) Stopping() bool { return C.rg_stopping(h.group) == 1 }
+
+// guest is an actor in another program's group.
+type guest struct {
+	name      string
+	execute   func() error
+	interrupt func(error)
+}
+
+// run calls a function of the actor's, whatever it does (rule 12).
+func (a *guest) run(function func() error) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = &PanicError{a.name, value, debug.Stack()}
+		}
+	}()
+	return function()
+}
+
+// inGoroutine hands what became of the function to then, also if the goroutine
+// was left by runtime.Goexit.
+func (a *guest) inGoroutine(function func() error, then func(error)) {
+	go func() {
+		err := error(ErrExited)
+		defer func() { then(err) }()
+		err = a.run(function)
+	}()
+}
+
+//export goHostStart
+func goHostStart(done *C.rg_completion, handle C.uintptr_t) {
+	a := cgo.Handle(handle).Value().(*guest)
+	a.inGoroutine(a.execute, func(err error) {
+		said := cText(text(err))
+		C.rg_complete(done, C.int(codeOf(err)), said)
+		C.free(unsafe.Pointer(said))
+	})
+}
+
+// goHostInterrupt gives what went wrong in the interrupt, for the caller to
+// free, or NULL.
+//
+//export goHostInterrupt
+func goHostInterrupt(actor, message *C.char, code C.int, handle C.uintptr_t) *C.char {
+	a := cgo.Handle(handle).Value().(*guest)
+	var cause error
+	if code != 0 {
+		cause = &ActorError{Actor: C.GoString(actor), Message: C.GoString(message), code: int(code)}
+	}
+	ended := make(chan error)
+	a.inGoroutine(func() error { a.interrupt(cause); return nil }, func(err error) { ended <- err })
+	if err := <-ended; err != nil {
+		return cText(err.Error())
+	}
+	return nil
+}
+
+//export goHostRelease
+func goHostRelease(handle C.uintptr_t) { cgo.Handle(handle).Delete() }
