@@ -56,11 +56,11 @@ lint: setup ## formatting and static checks
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
-	.venv/bin/ruff check scripts $(wildcard benches)
-	.venv/bin/ruff format --check --line-length 90 scripts
+	.venv/bin/ruff check scripts benches
+	.venv/bin/ruff format --check --line-length 90 scripts benches
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck scripts/*.sh .ci/run; fi
 
-bench: setup lib ## compare with the peers
+bench: setup lib ## compare with the peers; QUICK=1: rough, in three minutes; RECORD=1: into docs/
 	$(PYTHON) benches/run.py
 
 install: lib man ## install into PREFIX (/usr/local), below DESTDIR; libraries into LIBDIR
