@@ -281,6 +281,8 @@ def checks():
             yield f"first.cpp {compiler}", lambda c=compiler: first_in_cpp(c)
     yield "four_actors in C++", four_actors_in_cpp
     yield "install", lambda: run(sys.executable, "scripts/check_install.py", timeout=600)
+    if shutil.which("valgrind"):
+        yield "instructions", lambda: run(sys.executable, "benches/instructions.py")
     if shutil.which("dpkg-deb"):
         yield "Debian package", debian_package
     if shutil.which("abidiff"):
@@ -313,8 +315,12 @@ def main():
         if word not in name:
             continue
         try:
-            inside, _ = counts(check())
+            output = check()
+            inside, _ = counts(output)
             print(f"ok {name}" + (f" ({inside})" if inside else ""), flush=True)
+            for line in (output or "").splitlines():
+                if "skipped:" in line:
+                    print(f"   {line}", flush=True)
             passed += max(inside, 1)
         except Failed as error:
             print(f"FAIL {name}\n{error}", flush=True)

@@ -71,7 +71,8 @@ def memory():
         mapped, resident = statm.read().split()[:2]
     return int(resident) * 4096, int(mapped) * 4096
 
-#-- -- threads -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -
+
+# -- -- threads -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -
 
 
 def rungroup_threads(cycle):
@@ -148,7 +149,8 @@ def futures(cycle):
         stop.set()
     cycle.ended()
 
-#-- -- coroutines -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- --
+
+# -- -- coroutines -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- --
 
 
 async def rungroup_coroutines(cycle):
@@ -235,7 +237,8 @@ async def anyio_group(cycle):
             group.start_soon(blocks)
     cycle.ended()
 
-#-- -- rounds -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- --
+
+# -- -- rounds -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- --
 
 
 class Times:
