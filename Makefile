@@ -9,7 +9,7 @@ MAJOR := $(firstword $(subst ., ,$(VERSION)))
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PYTHON := $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 C_FILES = $(shell find examples tests benches -name '*.c' -o -name '*.[ch]pp' -o -name check.h \
-	-o -name load.h) include/rungroup.hpp
+	-o -name load.h -o -name cycle.h) include/rungroup.hpp
 LIBDIR ?= $(PREFIX)/lib
 LIB := $(DESTDIR)$(LIBDIR)
 SHARE := $(DESTDIR)$(PREFIX)/share
@@ -69,11 +69,11 @@ lint: setup ## formatting and static checks
 	cargo clippy --locked --all-targets -- -D warnings
 	@scripts/go.sh lint
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
-	.venv/bin/ruff check scripts $(wildcard benches)
-	.venv/bin/ruff format --check --line-length 90 scripts
+	.venv/bin/ruff check scripts benches
+	.venv/bin/ruff format --check --line-length 90 scripts benches
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck scripts/*.sh .ci/run; fi
 
-bench: setup lib ## compare with the peers
+bench: setup lib ## compare with the peers; QUICK=1: rough, in three minutes; RECORD=1: into docs/
 	$(PYTHON) benches/run.py
 
 install: lib man ## install into PREFIX (/usr/local), below DESTDIR; libraries into LIBDIR

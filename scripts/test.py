@@ -326,6 +326,8 @@ def checks():
     yield "first.go", first_in_go
     yield "four_actors in Go", four_actors_in_go
     yield "install", lambda: run(sys.executable, "scripts/check_install.py", timeout=600)
+    if shutil.which("valgrind"):
+        yield "instructions", lambda: run(sys.executable, "benches/instructions.py")
     if shutil.which("dpkg-deb"):
         yield "Debian package", debian_package
     if shutil.which("abidiff"):
@@ -355,8 +357,11 @@ def carry_out(name, check):
     """Prints what came of it; how many passed, how many failed."""
     began = time.monotonic()
     try:
-        passed, failed = max(counts(check())[0], 1), 0
+        output = check() or ""
+        passed, failed = max(counts(output)[0], 1), 0
         said = f"ok {name}" + (f" ({passed})" if passed > 1 else "")
+        skipped = [line for line in output.splitlines() if "skipped:" in line]
+        said = "\n   ".join([*skipped, said])
     except Failed as error:
         passed, failed = counts(str(error))
         failed = max(failed, 1)
@@ -370,7 +375,7 @@ def main():
     alone, together = [], []
     for name, check in checks():
         if word in name:
-            beside = name.split()[0] in TOGETHER
+            beside = name.startswith(TOGETHER)
             (together if beside else alone).append((name, check))
     results = [carry_out(*check) for check in alone]
     with ThreadPoolExecutor(os.cpu_count()) as pool:

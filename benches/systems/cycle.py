@@ -1,0 +1,320 @@
+"""rungroup, and the peers in Python; ../README.md describes the command line."""
+
+import asyncio
+import concurrent.futures
+import statistics
+import sys
+import threading
+import time
+
+RAISED = RuntimeError("the first has returned")
+
+
+class Cycle:
+    """The barrier of `bar`, and the times of the cycle in hand."""
+
+    def __init__(self, actors, mode):
+        self.actors = actors
+        self.waits_for_all = mode != "imm"
+        self.measures_memory = mode == "mem"
+        self.lock = threading.Lock()
+        self.started = self.first_at = self.returned_at = self.ended_at = 0
+        self.all_started = threading.Event()
+        self.all_tasks_started = None  # an asyncio, trio or anyio Event
+        self.footprint = (0, 0)
+
+    def note_start(self):
+        """Each that waits, first of all. True: this was the last."""
+        if not self.waits_for_all:
+            return False
+        with self.lock:
+            self.started += 1
+            if self.started == 1:
+                self.first_at = time.perf_counter_ns()
+            return self.started == self.actors
+
+    def note_thread(self):
+        if self.note_start():
+            self.all_started.set()
+
+    def note_task(self):
+        if self.note_start():
+            self.all_tasks_started.set()
+
+    def await_threads(self):
+        """The one that returns, first of all: when it may."""
+        self.note_thread()
+        if self.waits_for_all:
+            self.all_started.wait()
+        self.returning()
+
+    async def await_tasks(self):
+        self.note_task()
+        if self.waits_for_all:
+            await self.all_tasks_started.wait()
+        self.returning()
+
+    def returning(self):
+        if self.measures_memory:
+            self.footprint = memory()
+        self.returned_at = time.perf_counter_ns()
+        if not self.waits_for_all:
+            self.first_at = self.returned_at
+
+    def ended(self):
+        self.ended_at = time.perf_counter_ns()
+
+
+def memory():
+    """Bytes resident and mapped."""
+    with open("/proc/self/statm") as statm:
+        mapped, resident = statm.read().split()[:2]
+    return int(resident) * 4096, int(mapped) * 4096
+
+
+# -- -- threads -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -
+
+
+def rungroup_threads(cycle):
+    from rungroup import Group
+
+    group = Group()
+
+    def first():
+        cycle.await_threads()
+        return 7
+
+    group.add(first, lambda: None)
+    for _ in range(cycle.actors - 1):
+        stop = threading.Event()
+
+        def blocks(stop=stop):
+            cycle.note_thread()
+            stop.wait()
+
+        group.add(blocks, stop.set)
+    try:
+        group.run()
+    except Exception as failure:
+        assert getattr(failure, "code", None) == 7, failure
+    cycle.ended()
+
+
+def by_hand(cycle, an_event_each):
+    returned = threading.Event()
+    stops = [threading.Event()]
+
+    def first():
+        cycle.await_threads()
+        returned.set()
+
+    def blocks(stop):
+        cycle.note_thread()
+        stop.wait()
+
+    threads = [threading.Thread(target=first)]
+    for _ in range(cycle.actors - 1):
+        if an_event_each:
+            stops.append(threading.Event())
+        threads.append(threading.Thread(target=blocks, args=stops[-1:]))
+    for thread in threads:
+        thread.start()
+    returned.wait()
+    for stop in stops:
+        stop.set()
+    for thread in threads:
+        thread.join()
+    cycle.ended()
+
+
+def threading_event(cycle):
+    by_hand(cycle, an_event_each=False)
+
+
+def threading_events(cycle):
+    by_hand(cycle, an_event_each=True)
+
+
+def futures(cycle):
+    stop = threading.Event()
+
+    def blocks():
+        cycle.note_thread()
+        stop.wait()
+
+    with concurrent.futures.ThreadPoolExecutor(cycle.actors) as pool:
+        waits = [pool.submit(cycle.await_threads)]
+        waits += [pool.submit(blocks) for _ in range(cycle.actors - 1)]
+        concurrent.futures.wait(waits, return_when="FIRST_COMPLETED")
+        stop.set()
+    cycle.ended()
+
+
+# -- -- coroutines -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- --
+
+
+async def rungroup_coroutines(cycle):
+    from rungroup import Group
+
+    cycle.all_tasks_started = asyncio.Event()
+
+    async def first():
+        await cycle.await_tasks()
+        raise RAISED
+
+    async def blocks():
+        cycle.note_task()
+        await asyncio.Event().wait()
+
+    group = Group()
+    group.add(first)
+    for _ in range(cycle.actors - 1):
+        group.add(blocks)
+    try:
+        await group.run_async()
+    except RuntimeError as error:
+        assert error is RAISED
+    cycle.ended()
+
+
+async def task_group(cycle):
+    cycle.all_tasks_started = asyncio.Event()
+
+    async def first():
+        await cycle.await_tasks()
+        raise RAISED
+
+    async def blocks():
+        cycle.note_task()
+        await asyncio.Event().wait()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(first())
+            for _ in range(cycle.actors - 1):
+                group.create_task(blocks())
+    except* RuntimeError as errors:
+        assert errors.exceptions == (RAISED,)
+    cycle.ended()
+
+
+async def trio_nursery(cycle):
+    import trio
+
+    cycle.all_tasks_started = trio.Event()
+
+    async def first():
+        await cycle.await_tasks()
+        nursery.cancel_scope.cancel()
+
+    async def blocks():
+        cycle.note_task()
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first)
+        for _ in range(cycle.actors - 1):
+            nursery.start_soon(blocks)
+    cycle.ended()
+
+
+async def anyio_group(cycle):
+    import anyio
+
+    cycle.all_tasks_started = anyio.Event()
+
+    async def first():
+        await cycle.await_tasks()
+        group.cancel_scope.cancel()
+
+    async def blocks():
+        cycle.note_task()
+        await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(first)
+        for _ in range(cycle.actors - 1):
+            group.start_soon(blocks)
+    cycle.ended()
+
+
+# -- -- rounds -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- --
+
+
+class Times:
+    def __init__(self):
+        self.all = []
+        self.began = 0
+
+    def begin(self):
+        self.began = time.perf_counter_ns()
+
+    def end(self, cycle):
+        whole = time.perf_counter_ns() - self.began
+        teardown = cycle.ended_at - cycle.returned_at
+        self.all.append((whole, teardown, cycle.first_at - self.began))
+
+
+def run_threads(system, cycles):
+    times = Times()
+    for cycle in cycles:
+        times.begin()
+        system(cycle)
+        times.end(cycle)
+    return times.all
+
+
+async def run_tasks(system, cycles):
+    times = Times()
+    for cycle in cycles:
+        times.begin()
+        await system(cycle)
+        times.end(cycle)
+    return times.all
+
+
+def run_asyncio(system, cycles):
+    return LOOP.run(run_tasks(system, cycles))
+
+
+def run_trio(system, cycles):
+    import trio
+
+    return trio.run(run_tasks, system, cycles)
+
+
+LOOP = asyncio.Runner()  # made once, as in a program
+
+SYSTEMS = {
+    "rungroup threads": (run_threads, rungroup_threads),
+    "threading": (run_threads, threading_event),
+    "threading, an Event each": (run_threads, threading_events),
+    "concurrent.futures": (run_threads, futures),
+    "rungroup coroutines": (run_asyncio, rungroup_coroutines),
+    "asyncio.TaskGroup": (run_asyncio, task_group),
+    "trio": (run_trio, trio_nursery),
+    "anyio": (run_asyncio, anyio_group),
+}
+
+
+def main():
+    if not 5 <= len(sys.argv) <= 6:
+        sys.exit("usage: cycle.py SYSTEM N bar|imm|mem ROUNDS|- [CYCLES]")
+    name, actors, mode, rounds = sys.argv[1:5]
+    count = int(sys.argv[5]) if len(sys.argv) > 5 else 1
+    run, system = SYSTEMS[name]
+    if mode == "mem":
+        run(system, [Cycle(2, "bar")])  # imports what it needs
+    for _ in sys.stdin if rounds == "-" else range(int(rounds)):
+        cycles = [Cycle(int(actors), mode) for _ in range(count)]
+        before = memory()
+        times = run(system, cycles)
+        if mode == "mem":
+            within = cycles[0].footprint
+            print(within[0] - before[0], within[1] - before[1], flush=True)
+        else:
+            print(*(round(statistics.median(part)) for part in zip(*times)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
