@@ -27,7 +27,7 @@ ROUND_NS = 20_000_000 if QUICK else 50_000_000  # what a round should take at le
 SLOW_NS = 500_000_000 if QUICK else 3_000_000_000
 SLOW_ROUNDS = 1 if QUICK else 3
 LONG_NS = 300_000_000  # a cycle of which fewer rounds are enough
-LONG_ROUNDS = 9
+LONG_ROUNDS = 7
 FOOTPRINTS = 1000  # actors
 PATIENCE = 600  # seconds for one round
 MODES = ("bar", "imm")
@@ -196,12 +196,13 @@ def main() -> None:
         for mode in MODES:
             rounds = measure(some, size, mode, note_for(f"{mode}, N = {size}"))
             data["cells"].append({"mode": mode, "size": size, "rounds": rounds})
+            # After each, so that a run that is cut off is not lost.
+            data["load"] = [round(load, 1) for load in (load_before, os.getloadavg()[0])]
+            data["seconds"] = round(time.monotonic() - began)
+            (OUT / "results.json").write_text(json.dumps(data, indent=1))
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    data["load"] = [round(load, 1) for load in (load_before, os.getloadavg()[0])]
-    data["seconds"] = round(time.monotonic() - began)
 
-    (OUT / "results.json").write_text(json.dumps(data, indent=1))
     text = report.markdown(data)
     (OUT / "benchmarks.md").write_text(text)
     if VENV_PYTHON.exists():
