@@ -3,7 +3,8 @@
 
 `make lib` comes first. QUICK=1: under three minutes, rough figures. RECORD=1:
 the table and the picture go to docs/ as well. ONLY=text: the systems whose
-label contains it. SIZES=4,100: other numbers of actors.
+label contains it. LANGUAGES=c,cpp: these of c, cpp, rust, go, python. SIZES=4,100:
+other numbers of actors. OUT=folder: instead of build/bench.
 """
 
 import json
@@ -213,7 +214,7 @@ def main() -> None:
         )
     print(text)
     print(
-        f"The table and the picture are build/bench/benchmarks.md and .svg ({data['seconds']} s)."
+        f"The table and the picture are benchmarks.md and .svg in {OUT} ({data['seconds']} s)."
     )
     if os.environ.get("RECORD"):
         (ROOT / "docs").mkdir(exist_ok=True)
