@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SYSTEMS = Path(__file__).resolve().parent / "systems"
 LIB = ROOT / "build/lib"
-OUT = ROOT / "build/bench"
+OUT = ROOT / os.environ.get("OUT", "build/bench")
 VENV_PYTHON = OUT / "venv/bin/python"
 
 
@@ -153,12 +153,15 @@ def everything() -> tuple[list[System], list[str]]:
         sys.exit("build/lib has no library: run `make lib` first")
     OUT.mkdir(parents=True, exist_ok=True)
     systems, missing = [], []
-    for part in (c, cpp, rust, go, python):
-        print(f"building {part.__name__} …", file=sys.stderr, flush=True)
+    parts = {"c": c, "cpp": cpp, "rust": rust, "go": go, "python": python}
+    chosen = os.environ.get("LANGUAGES")
+    for name in chosen.split(",") if chosen else parts:
+        part = parts[name]
+        print(f"building {name} …", file=sys.stderr, flush=True)
         try:
             systems += part()
         except Missing as why:
-            missing.append(f"{part.__name__}: {why}")
+            missing.append(f"{name}: {why}")
     ours = {system.label for system in systems if "rungroup" in system.label}
     for label in ("Go rungroup", "Python rungroup threads"):
         if label not in ours:

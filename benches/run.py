@@ -3,7 +3,8 @@
 
 `make lib` comes first. QUICK=1: under three minutes, rough figures. RECORD=1:
 the table and the picture go to docs/ as well. ONLY=text: the systems whose
-label contains it. SIZES=4,100: other numbers of actors.
+label contains it. LANGUAGES=c,cpp: these of c, cpp, rust, go, python. SIZES=4,100:
+other numbers of actors. OUT=folder: instead of build/bench.
 """
 
 import json
@@ -27,7 +28,7 @@ ROUND_NS = 20_000_000 if QUICK else 50_000_000  # what a round should take at le
 SLOW_NS = 500_000_000 if QUICK else 3_000_000_000
 SLOW_ROUNDS = 1 if QUICK else 3
 LONG_NS = 300_000_000  # a cycle of which fewer rounds are enough
-LONG_ROUNDS = 9
+LONG_ROUNDS = 7
 FOOTPRINTS = 1000  # actors
 PATIENCE = 600  # seconds for one round
 MODES = ("bar", "imm")
@@ -196,12 +197,13 @@ def main() -> None:
         for mode in MODES:
             rounds = measure(some, size, mode, note_for(f"{mode}, N = {size}"))
             data["cells"].append({"mode": mode, "size": size, "rounds": rounds})
+            # After each, so that a run that is cut off is not lost.
+            data["load"] = [round(load, 1) for load in (load_before, os.getloadavg()[0])]
+            data["seconds"] = round(time.monotonic() - began)
+            (OUT / "results.json").write_text(json.dumps(data, indent=1))
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    data["load"] = [round(load, 1) for load in (load_before, os.getloadavg()[0])]
-    data["seconds"] = round(time.monotonic() - began)
 
-    (OUT / "results.json").write_text(json.dumps(data, indent=1))
     text = report.markdown(data)
     (OUT / "benchmarks.md").write_text(text)
     if VENV_PYTHON.exists():
@@ -212,7 +214,7 @@ def main() -> None:
         )
     print(text)
     print(
-        f"The table and the picture are build/bench/benchmarks.md and .svg ({data['seconds']} s)."
+        f"The table and the picture are benchmarks.md and .svg in {OUT} ({data['seconds']} s)."
     )
     if os.environ.get("RECORD"):
         (ROOT / "docs").mkdir(exist_ok=True)

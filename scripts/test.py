@@ -264,6 +264,17 @@ def debian_package():
         expect(not left, f"dpkg --purge left {left}")
 
 
+def benches():
+    """The bench measures, and knows its ratios; what it measures is not judged."""
+    few = {"LANGUAGES": "c,cpp", "QUICK": "1", "SIZES": "4", "OUT": "build/bench_check"}
+    output = run(sys.executable, "benches/run.py", env={**os.environ, **few})
+    for ratio in (
+        "C rungroup / C pthreads, 64K stacks",
+        "C++ rungroup / C++ std::jthread",
+    ):
+        expect(re.search(rf"{re.escape(ratio)} \| \d", output), output)
+
+
 def documents():
     """The changelog and the header name the same functions."""
     lines = run("nm", "-D", "--defined-only", LIB / "librungroup.so").splitlines()
@@ -314,6 +325,7 @@ def checks():
         yield f"first.c {compiler}", lambda c=compiler: first_in_c(c)
     yield "first.c static", first_static
     yield "first.rs", lambda: first([example("first")])
+    yield "scale.rs", lambda: run(example("scale"), 1_000_000)
     yield "four_actors in C", four_actors_in_c
     yield "four_actors in Rust", four_actors_in_rust
     yield "C++", lambda: run("tests/cpp/check.sh", timeout=900)
@@ -326,6 +338,7 @@ def checks():
     yield "first.go", first_in_go
     yield "four_actors in Go", four_actors_in_go
     yield "install", lambda: run(sys.executable, "scripts/check_install.py", timeout=600)
+    yield "benches", benches
     if shutil.which("valgrind"):
         yield "instructions", lambda: run(sys.executable, "benches/instructions.py")
     if shutil.which("dpkg-deb"):
