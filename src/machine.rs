@@ -198,7 +198,7 @@ struct Current {
 }
 
 /// The state of one group. See the module's documentation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     phase: Phase,
     order: Order,

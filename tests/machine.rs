@@ -1,0 +1,556 @@
+//! The state machine against `docs/specification.md`, whose rows and invariants
+//! the checks name: every order of events of up to three actors, and random
+//! orders of more.
+//!
+//! In a [`World`] whatever can happen next is a choice: all are taken in turn, from
+//! every state that can be reached, or one at random. The driver behaves as the
+//! runners do: it asks again only when woken or when its time is over.
+
+use proptest::prelude::*;
+use rungroup::machine::{Effect, Event, EventKind, Machine, Nanos, Outcome, Step};
+use rungroup::{Error, Order};
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::CString;
+
+const ORDERS: [Order; 3] = [Order::Added, Order::Reverse, Order::Staged];
+
+/// What a history is about.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    actors: usize,
+    order: Order,
+    grace: Option<Nanos>,
+    /// How many stops come from outside.
+    stops: usize,
+    /// Whether there is an observer.
+    observed: bool,
+    /// Whether actors may be stuck for ever: histories that stop early.
+    stuck: bool,
+    /// How often the driver may be late.
+    late: usize,
+}
+
+/// What may happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Happens {
+    Returns(usize),
+    InterruptReturns(usize),
+    Stop,
+    Ask,
+    Time,
+    /// Nobody returns any more.
+    Stuck,
+}
+
+#[derive(Clone, Debug)]
+struct World {
+    plan: Plan,
+    machine: Machine,
+    now: Nanos,
+    /// The driver is to ask.
+    awake: bool,
+    /// What the driver was told to wait for.
+    until: Option<Nanos>,
+    /// When the last interrupt's share of the grace is over.
+    share: Option<Nanos>,
+    stops: usize,
+    late: usize,
+    stuck: bool,
+    punctual: bool,
+    // The specification's variables.
+    cause: Option<(i32, Option<usize>)>,
+    t0: Nanos,
+    returned: BTreeSet<usize>,
+    handed_out: Vec<usize>,
+    interrupted: BTreeSet<usize>,
+    finished: Option<(i32, String)>,
+    firsts: usize,
+    lasts: usize,
+    events: Vec<Event>,
+}
+
+/// The code with which an actor returns.
+fn code_of(index: usize) -> i32 {
+    100 + index as i32
+}
+
+impl World {
+    fn new(plan: Plan) -> World {
+        let mut machine = Machine::new();
+        for index in 0..plan.actors {
+            let name = (index % 2 == 0).then(|| CString::new(format!("a{index}")).unwrap());
+            assert_eq!(machine.add(name), Ok(index)); // E1
+        }
+        machine.set_order(plan.order).unwrap();
+        machine.set_grace(plan.grace).unwrap();
+        machine.set_observed(plan.observed).unwrap();
+        World {
+            plan,
+            machine,
+            now: 0,
+            awake: true,
+            until: None,
+            share: None,
+            stops: plan.stops,
+            late: plan.late,
+            stuck: false,
+            punctual: true,
+            cause: None,
+            t0: 0,
+            returned: BTreeSet::new(),
+            handed_out: Vec::new(),
+            interrupted: BTreeSet::new(),
+            finished: None,
+            firsts: 0,
+            lasts: 0,
+            events: Vec::new(),
+        }
+    }
+
+    /// The machine, with all that it holds: what is refused leaves it so (S0).
+    fn seen(&self) -> String {
+        format!("{:?}", self.machine)
+    }
+
+    /// What the report is made from (I11).
+    fn report(&self) -> String {
+        let records = self.machine.records().iter().map(|record| {
+            // That a stuck one returned later is known, but not told.
+            let returned = record.returned.filter(|_| !record.stuck.execute);
+            let interrupted = record.interrupted.filter(|_| !record.stuck.interrupt);
+            let (outcome, complaint) = (&record.outcome, &record.complaint);
+            format!(
+                "{:?}",
+                (returned, interrupted, outcome, complaint, record.stuck)
+            )
+        });
+        let records: Vec<_> = records.collect();
+        format!(
+            "{records:?} {:?} {:?} {}",
+            self.machine.cause(),
+            self.machine.finished(),
+            self.machine.finished_at()
+        )
+    }
+
+    /// What may happen now; nothing: the history is at its end.
+    fn may(&self) -> Vec<Happens> {
+        let mut may: Vec<Happens> = Vec::new();
+        if !self.stuck && self.started() {
+            let all = 0..self.plan.actors;
+            let running = all.filter(|index| !self.returned.contains(index));
+            may.extend(running.map(Happens::Returns));
+            let open = self.handed_out.iter().copied();
+            let open = open.filter(|index| !self.interrupted.contains(index));
+            may.extend(open.map(Happens::InterruptReturns));
+        }
+        if self.stops > 0 {
+            may.push(Happens::Stop);
+        }
+        if self.awake && self.finished.is_none() {
+            may.push(Happens::Ask);
+        }
+        let waits = !self.awake && self.until.is_some();
+        let late = self.late > 0 && self.awake && self.cause.is_some();
+        if self.finished.is_none() && self.plan.grace.is_some() && (waits || late) {
+            may.push(Happens::Time);
+        }
+        if self.plan.stuck && !self.stuck && self.plan.grace.is_some() && self.cause.is_some() {
+            may.push(Happens::Stuck);
+        }
+        may
+    }
+
+    fn happens(&mut self, what: Happens) {
+        match what {
+            Happens::Returns(index) => self.returns(index),
+            Happens::InterruptReturns(index) => self.interrupt_returns(index),
+            Happens::Stop => self.stop(),
+            Happens::Ask => self.ask(),
+            Happens::Time => self.pass(),
+            Happens::Stuck => self.stuck = true,
+        }
+        self.holds();
+        self.refuses();
+    }
+
+    fn started(&self) -> bool {
+        self.machine
+            .records()
+            .iter()
+            .any(|record| record.started.is_some())
+    }
+
+    /// What comes before the actors run, after a stop (E10) or without one.
+    fn begin(mut self, stopped: bool) -> World {
+        assert_eq!(self.machine.next(0), Step::Wait(None)); // N1
+        if stopped {
+            self.stops += 1;
+            self.stop();
+        }
+        let before = self.seen();
+        let begun = self.machine.begin().unwrap();
+        // E2, E3, E4
+        assert_eq!(begun, self.cause.is_none() && self.plan.actors > 0);
+        if begun {
+            self.machine.retract(); // E5
+            assert_eq!(self.seen(), before);
+            assert_eq!(self.machine.begin(), Ok(true));
+            self.machine.started(self.now);
+        } else {
+            let code = self.cause.map_or(0, |(code, _)| code);
+            assert_eq!(self.machine.next(self.now), Step::Finish(code));
+            self.finished = Some((code, self.report()));
+        }
+        self.holds();
+        self.refuses();
+        self
+    }
+
+    /// What no row allows (S0).
+    fn refuses(&mut self) {
+        let before = self.seen();
+        let (machine, now) = (&mut self.machine, self.now);
+        assert_eq!(machine.add(None), Err(Error::State));
+        assert_eq!(machine.set_order(Order::Staged), Err(Error::State));
+        assert_eq!(machine.set_grace(None), Err(Error::State));
+        assert_eq!(machine.set_observed(true), Err(Error::State));
+        assert_eq!(machine.begin(), Err(Error::State));
+        let outcome = Outcome::code(1);
+        let count = self.plan.actors;
+        assert!(machine.returned(count, outcome.clone(), now).is_err());
+        assert!(machine.interrupt_returned(count, None, now).is_err());
+        for index in 0..count {
+            if self.returned.contains(&index) {
+                let again = machine.returned(index, outcome.clone(), now);
+                assert_eq!(again, Err(Error::State));
+            }
+            if !self.handed_out.contains(&index) || self.interrupted.contains(&index) {
+                let wrong = machine.interrupt_returned(index, None, now);
+                assert_eq!(wrong, Err(Error::State));
+            }
+        }
+        if self.cause.is_some() || self.finished.is_some() {
+            assert!(!machine.stop(77, now)); // E12
+        }
+        assert_eq!(self.seen(), before);
+    }
+
+    fn open(&self) -> usize {
+        2 * self.plan.actors - self.returned.len() - self.interrupted.len()
+    }
+
+    fn deadline(&self) -> Option<Nanos> {
+        Some(self.t0 + self.plan.grace?)
+    }
+
+    fn returns(&mut self, index: usize) {
+        let outcome = if index == 1 {
+            Outcome::panic("no luck")
+        } else {
+            Outcome::code(code_of(index))
+        };
+        let code = outcome.code;
+        let effect = self
+            .machine
+            .returned(index, outcome, self.now)
+            .expect("E6, E7, E8");
+        self.returned.insert(index);
+        let first = self.cause.is_none();
+        if first {
+            self.cause = Some((code, Some(index)));
+            self.t0 = self.now;
+        }
+        assert_eq!(effect.first, first, "F1");
+        self.take(effect);
+    }
+
+    fn interrupt_returns(&mut self, index: usize) {
+        let complaint = (index % 2 == 1).then(|| CString::new("ouch").unwrap().into());
+        let effect = self
+            .machine
+            .interrupt_returned(index, complaint, self.now)
+            .expect("E9");
+        self.interrupted.insert(index);
+        assert!(!effect.first, "F1");
+        self.take(effect);
+    }
+
+    fn take(&mut self, effect: Effect) {
+        assert_eq!(effect.last, self.open() == 0, "F2");
+        self.firsts += usize::from(effect.first);
+        self.lasts += usize::from(effect.last);
+        self.awake |= effect.wake; // F3: that it is enough shows in I9
+    }
+
+    fn stop(&mut self) {
+        self.stops -= 1;
+        let code = 7 + self.stops as i32;
+        let began = self.machine.stop(code, self.now);
+        assert_eq!(began, self.cause.is_none() && self.finished.is_none());
+        if began {
+            self.cause = Some((code, None));
+            self.t0 = self.now;
+            self.awake = true;
+        }
+    }
+
+    /// Time goes on: to when the driver wants to be woken, or a moment further
+    /// than it should.
+    fn pass(&mut self) {
+        if !self.awake
+            && let Some(until) = self.until
+        {
+            self.now = self.now.max(until);
+            self.awake = true;
+        } else {
+            self.late -= 1;
+            self.now += 1 + self.plan.grace.unwrap_or(0) / 3;
+            self.punctual = false;
+        }
+    }
+
+    fn ask(&mut self) {
+        let step = self.machine.next(self.now);
+        match step {
+            Step::Interrupt(index) => {
+                // N4, I2, I3
+                assert!(self.cause.is_some());
+                let position = self.handed_out.len();
+                let expected = match self.plan.order {
+                    Order::Added => position,
+                    _ => self.plan.actors - 1 - position,
+                };
+                assert_eq!(index, expected);
+                // I4, and with a grace only an overrun lets it go on.
+                if let Some(&before) = self.handed_out.last() {
+                    let settled = self.interrupted.contains(&before)
+                        && (self.plan.order != Order::Staged || self.returned.contains(&before));
+                    let overran = self.share.is_some_and(|until| self.now >= until);
+                    assert!(settled || overran, "I4");
+                }
+                if self.punctual
+                    && let Some(deadline) = self.deadline()
+                {
+                    assert!(self.now <= deadline, "I8");
+                }
+                self.handed_out.push(index);
+                self.share = self.deadline().map(|deadline| {
+                    let later = self.plan.actors - self.handed_out.len();
+                    let executes = usize::from(self.plan.order != Order::Staged);
+                    let shares = (later + 1 + executes) as u64;
+                    self.now + deadline.saturating_sub(self.now) / shares
+                });
+            }
+            Step::Wait(until) => {
+                assert!(self.finished.is_none());
+                // N3, N7
+                let open = self.handed_out.len() < self.plan.actors;
+                let wait = if open { self.share } else { self.deadline() };
+                let wait = wait.filter(|_| self.cause.is_some());
+                assert!(until == wait || until == self.share, "{until:?} {wait:?}");
+                self.awake = false;
+                self.until = until;
+                if let Some(until) = until {
+                    assert!(until > self.now, "a wait for what is past spins");
+                    assert!(Some(until) <= self.deadline(), "I8");
+                } else {
+                    assert!(self.cause.is_none() || self.plan.grace.is_none(), "I8");
+                }
+            }
+            Step::Finish(code) => {
+                assert_eq!(self.handed_out.len(), self.plan.actors, "I5");
+                let cause = self.cause.expect("I6").0;
+                if code == Error::TimedOut.code() {
+                    let deadline = self.deadline().expect("I7");
+                    assert!(self.now >= deadline && self.open() > 0, "I7");
+                    assert!(!self.punctual || self.now == deadline, "I8");
+                } else {
+                    assert_eq!((code, self.open()), (cause, 0), "I6");
+                }
+                for (index, record) in self.machine.records().iter().enumerate() {
+                    let execute = !self.returned.contains(&index);
+                    let interrupt = !self.interrupted.contains(&index);
+                    assert_eq!(record.stuck.execute, execute, "I7");
+                    assert_eq!(record.stuck.interrupt, interrupt, "I7");
+                    assert_eq!(record.stuck.any(), execute || interrupt);
+                    assert_eq!(record.panicked(), index == 1 && !execute);
+                }
+                assert_eq!(self.machine.finished_at(), self.now);
+                self.finished = Some((code, self.report()));
+            }
+        }
+        self.same_again(step);
+    }
+
+    fn same_again(&mut self, step: Step) {
+        // Asking again without an event says the same, unless it was a step.
+        if !matches!(step, Step::Interrupt(_)) {
+            let before = self.seen();
+            assert_eq!(self.machine.next(self.now), step); // N2, N3, N7
+            assert_eq!(self.seen(), before);
+        }
+    }
+
+    /// After every event.
+    fn holds(&mut self) {
+        let cause = self.machine.cause().map(|cause| (cause.code, cause.index));
+        assert_eq!(cause, self.cause, "I1");
+        let named = self.machine.cause_name().is_some();
+        assert_eq!(named, matches!(self.cause, Some((_, Some(_)))));
+        assert_eq!(
+            self.machine.outstanding(),
+            self.started() && self.open() > 0
+        );
+        assert_eq!(
+            self.machine.running(),
+            self.started() && self.finished.is_none()
+        );
+        if let Some((code, report)) = &self.finished {
+            assert_eq!(self.machine.next(self.now), Step::Finish(*code), "N2");
+            assert_eq!(self.machine.finished(), Some(*code));
+            assert_eq!(&self.report(), report, "I11");
+        }
+        assert!(self.plan.observed || !self.machine.has_events());
+        self.events.extend(self.machine.take_events());
+    }
+
+    /// Nothing can happen any more.
+    fn ended(&self) {
+        // The histories end when nobody can move: then the run is over (I9),
+        // unless somebody never returns and there is no grace to end that.
+        let (code, _) = self.finished.clone().expect("I9: it hangs");
+        if !self.stuck && self.started() {
+            assert_eq!((self.open(), self.lasts), (0, 1), "I10");
+        }
+        assert!(self.firsts <= 1 && self.lasts <= 1);
+        if !self.plan.observed {
+            return assert!(self.events.is_empty());
+        }
+        // I12
+        let ordered = self.events.windows(2).all(|pair| pair[0].at <= pair[1].at);
+        assert!(ordered, "{:?}", self.events);
+        let count = |kind, index| {
+            let same = |event: &&Event| event.kind == kind && event.index == index;
+            self.events.iter().filter(same).count()
+        };
+        for (index, record) in self.machine.records().iter().enumerate() {
+            let of = |kind| count(kind, Some(index));
+            let in_time = |stuck: bool, done: bool| usize::from(done && !stuck);
+            assert_eq!(of(EventKind::Started), usize::from(self.started()));
+            let returned = in_time(record.stuck.execute, record.returned.is_some());
+            assert_eq!(of(EventKind::Returned), returned);
+            let interrupted = in_time(record.stuck.interrupt, record.interrupted.is_some());
+            assert_eq!(of(EventKind::Interrupted), interrupted);
+            let handed_out = usize::from(record.interrupting.is_some());
+            assert_eq!(of(EventKind::Interrupting), handed_out);
+            assert_eq!(of(EventKind::Stuck), usize::from(record.stuck.any()));
+        }
+        if self.started() {
+            let who = self.cause.expect("a cause").1;
+            assert_eq!(count(EventKind::Stopping, who), 1);
+        }
+        let last = self.events.last().expect("the end is one");
+        assert_eq!((last.kind, last.code), (EventKind::Stopped, code));
+    }
+}
+
+/// From every state that can be reached, whatever may happen; gives how many
+/// states there are.
+fn every_state(plan: Plan) -> usize {
+    let mut seen = HashSet::new();
+    let mut waiting = vec![World::new(plan).begin(false), World::new(plan).begin(true)];
+    while let Some(world) = waiting.pop() {
+        if !seen.insert(format!("{world:?}")) {
+            continue;
+        }
+        let may = world.may();
+        if may.is_empty() {
+            world.ended();
+        }
+        for what in may {
+            let mut next = world.clone();
+            next.happens(what);
+            waiting.push(next);
+        }
+    }
+    seen.len()
+}
+
+#[test]
+fn every_order_of_events_of_up_to_three_actors() {
+    let mut states = 0;
+    for actors in 0..=3 {
+        for order in ORDERS {
+            for grace in [None, Some(0), Some(900)] {
+                states += every_state(Plan {
+                    actors,
+                    order,
+                    grace,
+                    stops: 1,
+                    // These multiply the states; returns after the grace are there anyhow.
+                    observed: actors < 2 || grace.is_none(),
+                    stuck: actors < 2,
+                    late: usize::from(actors < 2),
+                });
+            }
+        }
+    }
+    println!("{states} states");
+    assert!(states > 10_000);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 2000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// More actors, later drivers, any grace: whatever order it comes in.
+    #[test]
+    fn random_histories(
+        actors in 0..12usize,
+        order in 0..3usize,
+        grace in proptest::option::of(0..5000u64),
+        stops in 0..3usize,
+        late in 0..4usize,
+        (observed, stuck) in any::<(bool, bool)>(),
+        choices in proptest::collection::vec(any::<u16>(), 0..400),
+    ) {
+        let plan = Plan { actors, order: ORDERS[order], grace, stops, observed, stuck, late };
+        let mut choices = choices.into_iter();
+        let mut world = World::new(plan).begin(choices.next() == Some(0));
+        loop {
+            let may = world.may();
+            if may.is_empty() {
+                break world.ended();
+            }
+            // When the choices are used up, what has not happened yet does.
+            let choice = choices.next().map_or(0, usize::from);
+            world.happens(may[choice % may.len()]);
+        }
+    }
+
+    /// The largest times overflow nothing.
+    #[test]
+    fn any_clock(grace in any::<u64>(), at in any::<u64>(), later in any::<u64>()) {
+        let mut machine = Machine::new();
+        machine.set_grace(Some(grace)).unwrap();
+        machine.add(None).unwrap();
+        prop_assert!(machine.begin().unwrap());
+        machine.started(at);
+        prop_assert!(machine.stop(1, at));
+        prop_assert_eq!(machine.next(at), Step::Interrupt(0));
+        let deadline = at.saturating_add(grace);
+        let now = at.max(later);
+        match machine.next(now) {
+            Step::Wait(Some(until)) => prop_assert!(until > now && until <= deadline),
+            Step::Finish(code) => {
+                prop_assert_eq!(code, Error::TimedOut.code());
+                prop_assert!(now >= deadline);
+            }
+            step => prop_assert!(false, "{:?}", step),
+        }
+    }
+}
