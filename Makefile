@@ -9,18 +9,18 @@ MAJOR := $(firstword $(subst ., ,$(VERSION)))
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PYTHON := $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 C_FILES = $(shell find examples tests benches -name '*.c' -o -name '*.[ch]pp' -o -name check.h \
-	-o -name load.h -o -name cycle.h) include/rungroup.hpp
+	-o -name load.h -o -name plugin.h -o -name cycle.h) include/rungroup.hpp
 LIBDIR ?= $(PREFIX)/lib
 LIB := $(DESTDIR)$(LIBDIR)
 SHARE := $(DESTDIR)$(PREFIX)/share
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib golib header abi man demo test lint bench install uninstall deb clean
+.PHONY: help setup lib golib header abi man demo demo-plugins test lint bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 setup:
 	@scripts/setup.sh
@@ -60,6 +60,10 @@ demo: setup lib ## run the four-component program and ask it things; KEEP=1: lea
 	$(CC) -std=c99 -O2 -Iinclude examples/four_actors/main.c -o build/four_actors \
 		-Lbuild/lib -lrungroup -lmicrohttpd -lpthread -Wl,-rpath,'$$ORIGIN/lib'
 	@scripts/demo.sh
+
+demo-plugins: setup lib ## one group with actors in four languages, ended by Ctrl-C
+	@scripts/plugins.sh demo
+	@$(PYTHON) scripts/check_plugins.py --demo
 
 test: setup lib ## all tests; QUICK=1 leaves out valgrind and the rarer standards
 	@$(PYTHON) scripts/test.py

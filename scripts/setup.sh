@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Debian package names; what each is needed for is in has().
-required=(gcc g++ binutils pkg-config python3 curl libmicrohttpd-dev libcpp-httplib-dev)
+required=(gcc g++ binutils pkg-config python3 curl libmicrohttpd-dev libcpp-httplib-dev libsqlite3-dev)
 optional=(clang valgrind shellcheck cmake abigail-tools)
 
 has() {
@@ -13,6 +13,7 @@ has() {
     binutils) command -v objcopy ;;
     libcpp-httplib-dev) echo '#include <httplib.h>' | c++ -E -x c++ -o /dev/null - ;;
     abigail-tools) command -v abidiff ;;
+    libsqlite3-dev) echo '#include <sqlite3.h>' | cc -E -o /dev/null - ;;
     libmicrohttpd-dev) echo '#include <microhttpd.h>' | cc -E -o /dev/null - ;;
     *) command -v "$1" ;;
     esac >/dev/null 2>&1

@@ -233,6 +233,16 @@ def go_symbols():
     expect(names and not strangers, f"it also shows {strangers}")
 
 
+def plugins():
+    """One group, several languages: the examples' hosts, and actors of all kinds."""
+    run("scripts/plugins.sh", timeout=1200)
+    probes = [BUILD / f"plugins/probe_{language}.so" for language in ("c", "rust", "go")]
+    mixed = run(BUILD / "plugins/mixed", "500" if QUICK else "5000", *probes)
+    hosts = run(sys.executable, "scripts/check_plugins.py")
+    again = run(sys.executable, "scripts/check_plugins.py", "3" if QUICK else "20")
+    return mixed + hosts + again
+
+
 def debian_package():
     """It holds what a program needs; as root it is also installed and removed."""
     run("make", "deb", timeout=1200)
@@ -337,6 +347,7 @@ def checks():
     yield "Go", go
     yield "first.go", first_in_go
     yield "four_actors in Go", four_actors_in_go
+    yield "plugins", plugins
     yield "install", lambda: run(sys.executable, "scripts/check_install.py", timeout=600)
     yield "benches", benches
     if shutil.which("valgrind"):
