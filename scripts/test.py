@@ -223,6 +223,14 @@ def debian_package():
         expect(not left, f"dpkg --purge left {left}")
 
 
+def fuzz():
+    """The kept seeds; `make fuzz` goes on to new ones."""
+    program = compile_c("tests/fuzz/fuzz.c", TEST_BIN / "fuzz")
+    for line in (ROOT / "tests/fuzz/corpus.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            run(program, *line.split()[:2])
+
+
 def documents():
     """The changelog and the header name the same functions."""
     lines = run("nm", "-D", "--defined-only", LIB / "librungroup.so").splitlines()
@@ -269,6 +277,7 @@ def checks():
                 lambda s=source, p=program, a=arguments: valgrind(compile_c(s, p), a),
             )
 
+    yield "fuzz", fuzz
     for compiler in COMPILERS:
         yield f"first.c {compiler}", lambda c=compiler: first_in_c(c)
     yield "first.c static", first_static
