@@ -16,7 +16,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib golib header abi man demo demo-plugins test lint bench install uninstall deb clean
+.PHONY: help setup lib golib header abi man demo demo-plugins test lint fuzz soak bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -76,6 +76,18 @@ lint: setup ## formatting and static checks
 	.venv/bin/ruff check scripts benches
 	.venv/bin/ruff format --check --line-length 90 scripts benches
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck scripts/*.sh .ci/run; fi
+
+fuzz: setup lib ## random calls of the C interface; SECONDS=60 SEED=1
+	@mkdir -p build/tests
+	$(CC) -std=c99 -g -O1 -Iinclude tests/fuzz/fuzz.c -o build/tests/fuzz \
+		-Lbuild/lib -lrungroup -lpthread -Wl,-rpath,'$$ORIGIN/../lib'
+	build/tests/fuzz $(or $(SEED),1) 0 $(or $(SECONDS),60)
+
+soak: setup lib ## cycles of groups in C, nothing may grow; CYCLES=1000000
+	@mkdir -p build/tests
+	$(CC) -std=c99 -g -O1 -Iinclude tests/c/cycles.c -o build/tests/soak \
+		-Lbuild/lib -lrungroup -lpthread -Wl,-rpath,'$$ORIGIN/../lib'
+	build/tests/soak $(or $(CYCLES),1000000)
 
 bench: setup lib ## compare with the peers; QUICK=1: rough, in three minutes; RECORD=1: into docs/
 	$(PYTHON) benches/run.py

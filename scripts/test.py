@@ -32,9 +32,9 @@ RPATH = [f"-L{LIB}", "-lrungroup", f"-Wl,-rpath,{LIB}", "-lpthread"]
 TEST_BIN = BUILD / "tests"
 # Under valgrind: more slack, in ms, since it is slow; and not at all those that
 # want speed (cycles, idle, many), a signal that it keeps to itself (signals), or
-# to know of the memory in use (hot, stacks).
+# to know of the memory in use (hot, stacks) or to be had (memory).
 VALGRIND_ARGUMENTS = {"stuck": ["2000"]}
-NOT_VALGRIND = {"cycles", "hot", "idle", "many", "signals", "stacks"}
+NOT_VALGRIND = {"cycles", "hot", "idle", "many", "memory", "signals", "stacks"}
 # The first words of the checks that may run beside others.
 TOGETHER = ("header", "valgrind:", "first", "four_actors", "C++", "ABI", "Python", "Go")
 LARGEST = 450 * 1024
@@ -285,6 +285,14 @@ def benches():
         expect(re.search(rf"{re.escape(ratio)} \| \d", output), output)
 
 
+def fuzz():
+    """The kept seeds; `make fuzz` goes on to new ones."""
+    program = compile_c("tests/fuzz/fuzz.c", TEST_BIN / "fuzz")
+    for line in (ROOT / "tests/fuzz/corpus.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            run(program, *line.split()[:2])
+
+
 def documents():
     """The changelog and the header name the same functions."""
     lines = run("nm", "-D", "--defined-only", LIB / "librungroup.so").splitlines()
@@ -331,6 +339,7 @@ def checks():
                 lambda s=source, p=program, a=arguments: valgrind(compile_c(s, p), a),
             )
 
+    yield "fuzz", fuzz
     for compiler in COMPILERS:
         yield f"first.c {compiler}", lambda c=compiler: first_in_c(c)
     yield "first.c static", first_static

@@ -206,7 +206,7 @@ impl World {
 
     /// What no row allows (S0).
     fn refuses(&mut self) {
-        let before = self.seen();
+        let (before, started) = (self.seen(), self.started());
         let (machine, now) = (&mut self.machine, self.now);
         assert_eq!(machine.add(None), Err(Error::State));
         assert_eq!(machine.set_order(Order::Staged), Err(Error::State));
@@ -218,7 +218,7 @@ impl World {
         assert!(machine.returned(count, outcome.clone(), now).is_err());
         assert!(machine.interrupt_returned(count, None, now).is_err());
         for index in 0..count {
-            if self.returned.contains(&index) {
+            if self.returned.contains(&index) || !started {
                 let again = machine.returned(index, outcome.clone(), now);
                 assert_eq!(again, Err(Error::State));
             }

@@ -576,8 +576,17 @@ fn add(group: &Group, name: Option<CString>, actor: Actor) -> Result<(), Error> 
 
 // ---- the functions behind the table ------------------------------------------------
 
-/// A new handle.
+/// A new handle; null without memory.
 pub fn new() -> *mut rg_group {
+    // The standard library aborts where there is none, so that is asked first.
+    let mut room: Vec<u8> = Vec::new();
+    if room
+        .try_reserve_exact(2 * (size_of::<Group>() + size_of::<Shared>()))
+        .is_err()
+    {
+        return ptr::null_mut();
+    }
+    drop(std::hint::black_box(room));
     Box::into_raw(Box::new(Group {
         table: &TABLE,
         shared: Shared::new(),
