@@ -480,7 +480,9 @@ class Test:
     def outside(self):
         threads = []
         for actions in self.case.parent.outside:
-            thread = threading.Thread(target=self.parent.play, args=(actions,), daemon=True)
+            thread = threading.Thread(
+                target=self.parent.play, args=(actions,), daemon=True
+            )
             threads.append((thread, "wait end" in actions))
             thread.start()
         return threads

@@ -18,7 +18,7 @@ from . import _ffi
 from ._errors import Failure, SignalError, StateError, StuckError, check
 from ._ffi import Handle, lib
 from ._observer import Observer
-from ._run import Actor, Cause, Run, cause_of, spawn
+from ._run import Actor, Cause, Run, cause_of, join, spawn
 from ._signals import SignalActor, Wakeup
 from ._stop import StopToken
 from .report import Report
@@ -155,9 +155,8 @@ class Group:
         if not callable(execute):
             hint = "the coroutine function itself" if inspect.isawaitable(execute) else ""
             raise TypeError(
-                f"execute of actor {called!r} is {execute!r}, which can't be called: pass "
-                + (hint or "a function")
-                + ", without calling it"
+                f"execute of actor {called!r} is {execute!r}, which can't be called: "
+                "pass " + (hint or "a function") + ", without calling it"
             )
         coroutine = is_coroutine_function(execute)
         takes_stop = not accepts(execute, 0)
@@ -213,8 +212,8 @@ class Group:
             added = lib.rg_drive_add(self._pointer, encoded)
             if added == _ffi.RG_ESTATE:
                 raise StateError(
-                    f"actor {name or 'without a name'!r} can't be added: the group runs or "
-                    "has run. Add every actor before run(), or make another group."
+                    f"actor {name or 'without a name'!r} can't be added: the group "
+                    "runs or has run. Add every actor before run(), or make another group."
                 )
             check(added, f"actor {name!r} can't be added (a name has at most 255 bytes)")
             if name is None:
@@ -340,7 +339,7 @@ class Group:
                     self.stop(130 if isinstance(raised, KeyboardInterrupt) else 1)
                     thread = thread or threading.current_thread()
             if thread is not None and thread is not threading.current_thread():
-                thread.join()
+                join(thread)
         if error is not None:
             raise error
         code, failed = outcome[0]
@@ -465,5 +464,3 @@ class Group:
 
     def __repr__(self) -> str:
         return f"<rungroup.Group of {len(self._actors)} actors>"
-
-

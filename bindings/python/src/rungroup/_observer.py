@@ -22,7 +22,7 @@ _numbers = itertools.count(1)  # 0 would arrive as None
 _calls = threading.RLock()
 
 
-@_ffi.rg_observer_fn
+@_ffi.rg_observer_fn  # type: ignore[misc,unused-ignore]
 def _observe(event: Any, number: int) -> None:
     with _calls:
         try:

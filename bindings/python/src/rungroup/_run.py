@@ -119,10 +119,19 @@ class _Started(threading.Event):
         return True
 
 
+def join(thread: threading.Thread) -> None:
+    """Thread.join, also for one that does not run yet."""
+    started = getattr(thread, "_started", None)
+    if isinstance(started, _Started):
+        threading.Event.wait(started)
+    thread.join()
+
+
 def spawn(name: str, target: Callable[..., None], *arguments: Any) -> threading.Thread:
     """A daemon thread, so that a stuck actor does not keep the interpreter."""
     thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
-    thread._started = _Started()  # type: ignore[attr-defined]
+    if hasattr(thread, "_started"):
+        thread._started = _Started()
     try:
         thread.start()
     except RuntimeError as error:
@@ -160,7 +169,9 @@ class Helper:
 class Run:
     """One run of a group."""
 
-    def __init__(self, handle: Handle, actors: list[Actor | None], stop: StopToken) -> None:
+    def __init__(
+        self, handle: Handle, actors: list[Actor | None], stop: StopToken
+    ) -> None:
         self.handle = handle
         self.pointer = handle.pointer
         self.actors = actors
@@ -293,6 +304,8 @@ class Run:
         task.add_done_callback(functools.partial(self.task_done, index, actor))
 
     def task_done(self, index: int, actor: Actor, task: asyncio.Task[Any]) -> None:
+        code: int
+        message: bytes | None
         if task.cancelled():
             if self.stop.is_set():  # as it was told to
                 code, message = 0, b"cancelled"
@@ -478,14 +491,14 @@ class Run:
         me = threading.current_thread()
         for index, thread in self.threads:
             if index not in stuck and thread is not me:
-                thread.join()
+                join(thread)
         for helper in self.helpers:
             if helper.idle:
-                helper.thread.join()
+                join(helper.thread)
         waiting = self.keep or any(not task.done() for task in self.tasks.values())
         if self.loop_thread is not None and self.loop is not None and not waiting:
             self.loop.call_soon_threadsafe(self.loop.stop)
-            self.loop_thread.join()
+            join(self.loop_thread)
 
 
 def cause_of(handle: Handle, actors: list[Actor | None]) -> Cause | None:

@@ -8,6 +8,7 @@ makes a page of a trace that any language's report wrote (RG_FORMAT_TRACE).
 from __future__ import annotations
 
 import argparse
+import builtins
 import ctypes
 import json
 import sys
@@ -84,15 +85,6 @@ class Report:
         for index in range(lib.rg_actor_count(handle.pointer)):
             lib.rg_get_report(handle.pointer, index, ctypes.byref(raw))
             actor = actors[index] if index < len(actors) else None
-            times = (
-                None if ns < 0 else ns / 1e9
-                for ns in (
-                    raw.started_ns,
-                    raw.returned_ns,
-                    raw.interrupting_ns,
-                    raw.interrupted_ns,
-                )
-            )
             entries.append(
                 ActorReport(
                     text(raw.name),
@@ -100,7 +92,10 @@ class Report:
                     raw.code,
                     text(raw.message),
                     stucks[raw.stuck & 3],
-                    *times,
+                    _seconds(raw.started_ns),
+                    _seconds(raw.returned_ns),
+                    _seconds(raw.interrupting_ns),
+                    _seconds(raw.interrupted_ns),
                     text(raw.complaint),
                     None if actor is None else actor.exception,
                     None if actor is None else actor.complaint,
@@ -133,12 +128,13 @@ class Report:
         None if there are none. Raises NotImplementedError before 3.11.
         """
         if sys.version_info < (3, 11):
-            raise NotImplementedError("exception groups need Python 3.11: use .exceptions")
+            raise NotImplementedError(
+                "exception groups need Python 3.11: use .exceptions"
+            )
         if not self.exceptions:
             return None
-        return cast(
-            BaseException, BaseExceptionGroup("actors of the group", self.exceptions)
-        )
+        group = builtins.BaseExceptionGroup  # type: ignore[attr-defined,unused-ignore]
+        return cast(BaseException, group("actors of the group", self.exceptions))
 
     def to_html(self) -> str:
         """A page of its own: the timeline and the text."""
@@ -147,6 +143,10 @@ class Report:
     def _repr_html_(self) -> str:
         """The timeline, for notebooks."""
         return picture(Timeline.from_trace(self._trace))
+
+
+def _seconds(nanoseconds: int) -> float | None:
+    return None if nanoseconds < 0 else nanoseconds / 1e9
 
 
 def _format(handle: Handle, form: int) -> str:
@@ -236,11 +236,10 @@ def duration(microseconds: float) -> str:
     >>> duration(1234.5), duration(2_500_000.0), duration(0.2)
     ('1.23 ms', '2.50 s', '200 ns')
     """
-    for limit, unit, factor in ((1.0, "ns", 1e3), (1e3, "µs", 1.0), (1e6, "ms", 1e-3)):
+    unit, factor = "s", 1e-6
+    for limit, smaller, by in ((1e6, "ms", 1e-3), (1e3, "µs", 1.0), (1.0, "ns", 1e3)):
         if microseconds < limit:
-            break
-    else:
-        unit, factor = "s", 1e-6
+            unit, factor = smaller, by
     value = microseconds * factor
     digits = 0 if unit == "ns" or value >= 100 else 1 if value >= 10 else 2
     return f"{value:.{digits}f} {unit}"
@@ -248,10 +247,13 @@ def duration(microseconds: float) -> str:
 
 STYLE = """
 .rungroup{--ink:#1f2328;--dim:#656d76;--line:#d8dee4;--run:#6e9fd8;--cause:#2da44e;
---stuck:#d1242f;--mark:#9a6700;font:13px system-ui,sans-serif;color:var(--ink);max-width:960px}
+--stuck:#d1242f;--mark:#9a6700;
+font:13px system-ui,sans-serif;color:var(--ink);max-width:960px}
 .rungroup svg{width:100%;height:auto;display:block}
-.rungroup text{fill:var(--ink);font-size:12px}.rungroup .dim{fill:var(--dim);font-size:11px}
-.rungroup .grid{stroke:var(--line)}.rungroup .stop{stroke:var(--mark);stroke-dasharray:4 3}
+.rungroup text{fill:var(--ink);font-size:12px}
+.rungroup .dim{fill:var(--dim);font-size:11px}
+.rungroup .grid{stroke:var(--line)}
+.rungroup .stop{stroke:var(--mark);stroke-dasharray:4 3}
 .rungroup .run{fill:var(--run)}.rungroup .cause{fill:var(--cause)}
 .rungroup .stuck{fill:var(--stuck)}.rungroup .int{fill:var(--mark)}
 .rungroup .int.stuck{fill:var(--stuck)}
@@ -298,7 +300,8 @@ def picture(line: Timeline) -> str:
     bottom = height - 22
     for tick in _ticks(end):
         out.append(
-            f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" y1="{TOP - 6}" y2="{bottom}"/>'
+            f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" '
+            f'y1="{TOP - 6}" y2="{bottom}"/>'
             f'<text class="dim" x="{x(tick)}" y="{height - 8}" text-anchor="middle">'
             f"{duration(tick) if tick else '0'}</text>"
         )
@@ -370,7 +373,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m rungroup.report", description="A page of a run's trace."
     )
-    parser.add_argument("trace", nargs="+", help="JSON, as the report's trace form has it")
+    parser.add_argument(
+        "trace", nargs="+", help="JSON, as the report's trace form has it"
+    )
     parser.add_argument("-o", "--output", help="the page; default: to standard output")
     options = parser.parse_args(arguments)
     lines = []
