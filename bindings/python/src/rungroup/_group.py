@@ -212,7 +212,7 @@ class Group:
             added = lib.rg_drive_add(self._pointer, encoded)
             if added == _ffi.RG_ESTATE:
                 raise StateError(
-                    f"actor {name or 'without a name'!r} can't be added: the group "
+                    f"actor {name or 'unnamed'!r} can't be added: the group "
                     "runs or has run. Add every actor before run(), or make another group."
                 )
             check(added, f"actor {name!r} can't be added (a name has at most 255 bytes)")
