@@ -75,6 +75,8 @@ lint: setup ## formatting and static checks
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
 	.venv/bin/ruff check scripts benches
 	.venv/bin/ruff format --check --line-length 90 scripts benches
+	cd bindings/python && ../../.venv/bin/ruff check . && ../../.venv/bin/ruff format --check . \
+		&& ../../.venv/bin/mypy
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck scripts/*.sh .ci/run; fi
 
 fuzz: setup lib ## random calls of the C interface; SECONDS=60 SEED=1

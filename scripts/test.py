@@ -243,6 +243,12 @@ def plugins():
     return mixed + hosts + again
 
 
+def python():
+    """The Python binding, from the checkout."""
+    options = {"cwd": ROOT / "bindings/python", "timeout": 600}
+    return run(sys.executable, "-m", "pytest", **options)
+
+
 def debian_package():
     """It holds what a program needs; as root it is also installed and removed."""
     run("make", "deb", timeout=1200)
@@ -357,6 +363,7 @@ def checks():
     yield "first.go", first_in_go
     yield "four_actors in Go", four_actors_in_go
     yield "plugins", plugins
+    yield "Python", python
     yield "install", lambda: run(sys.executable, "scripts/check_install.py", timeout=600)
     yield "benches", benches
     if shutil.which("valgrind"):

@@ -1,0 +1,86 @@
+"""What goes wrong, as exceptions."""
+
+from __future__ import annotations
+
+import signal
+
+from . import _ffi
+
+
+class Error(Exception):
+    """The base of this package's own exceptions; `code` is the C interface's."""
+
+    code = 1
+
+
+class StateError(Error, RuntimeError):
+    """Not now: the group runs, has run, or must be run in another way (rule 14)."""
+
+    code = _ffi.RG_ESTATE
+
+
+class SpawnError(Error, RuntimeError):
+    """A thread could not be had; nothing was started (rule 2)."""
+
+    code = _ffi.RG_ESPAWN
+
+
+class Failure(Error):
+    """An actor ends with a code and a message: raise it in an execute.
+
+    Also what `run` raises for an actor that returned a non-zero int, and for a
+    `stop` with a non-zero code.
+    """
+
+    def __init__(self, code: int, message: str = "") -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message or f"code {self.code}"
+
+
+class SignalError(Failure):
+    """A signal ended the group; `signum` is its number, `code` 128 plus that."""
+
+    def __init__(self, signum: int) -> None:
+        try:
+            name = signal.Signals(signum).name
+        except ValueError:
+            name = f"signal {signum}"
+        super().__init__(128 + signum, name)
+        self.args = (signum,)
+        self.signum = signum
+
+
+class StuckError(Error, TimeoutError):
+    """The grace was over and some actors had not returned (rule 10).
+
+    `actors` names them; the report says what of each is stuck. What ended the
+    group, if it was an exception, is the `__cause__`.
+    """
+
+    code = _ffi.RG_ETIMEDOUT
+
+    def __init__(self, message: str, actors: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.actors = actors
+
+
+def check(code: int, what: str) -> int:
+    """Raises what a negative code of the library's means."""
+    if code >= 0:
+        return code
+    sentence = f"{what}: {_ffi.text(_ffi.lib.rg_strerror(code))}"
+    if code == _ffi.RG_EINVAL:
+        raise ValueError(sentence)
+    if code == _ffi.RG_ENOMEM:
+        raise MemoryError(sentence)
+    if code == _ffi.RG_ESPAWN:
+        raise SpawnError(sentence)
+    if code == _ffi.RG_ESTATE:
+        raise StateError(sentence)
+    error = Error(sentence)
+    error.code = code
+    raise error

@@ -1,0 +1,466 @@
+"""The group."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ctypes
+import inspect
+import logging
+import math
+import os
+import threading
+import types
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from . import _ffi
+from ._errors import Failure, SignalError, StateError, StuckError, check
+from ._ffi import Handle, lib
+from ._observer import Observer
+from ._run import Actor, Cause, Run, cause_of, join, spawn
+from ._signals import SignalActor, Wakeup
+from ._stop import StopToken
+from .report import Report
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ORDERS = {
+    "added": _ffi.RG_ORDER_ADDED,
+    "reverse": _ffi.RG_ORDER_REVERSE,
+    "staged": _ffi.RG_ORDER_STAGED,
+}
+
+
+def accepts(function: Callable[..., Any], count: int) -> bool:
+    """Whether it can be called with so many positional arguments."""
+    plain = function
+    if isinstance(plain, types.MethodType):
+        plain = plain.__func__
+        offset = 1
+    else:
+        offset = 0
+    if type(plain) is types.FunctionType and not hasattr(plain, "__wrapped__"):
+        code = plain.__code__  # what inspect would say, forty times as fast
+        if not code.co_flags & 0x04 and not code.co_kwonlyargcount:
+            most = code.co_argcount - offset
+            return most - len(plain.__defaults__ or ()) <= count <= most
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # C's do not always say
+        return count == 0
+    return True
+
+
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    called = getattr(function, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+
+
+class Group:
+    """Actors that live and die together.
+
+    Every actor is an execute and an interrupt. All run at the same time; when
+    the first returns, or raises, every one is interrupted, in order, and `run`
+    ends once all have returned, with the first one's result. A group runs once.
+
+    grace: seconds that stopping may take; then `run` raises `StuckError` with
+        whoever has not returned left behind (rule 10). None: waits for ever.
+    order: of interrupts: "added", "reverse", or "staged": reverse, and each
+        actor has returned before the next is interrupted (rule 6).
+    logger: is told what happens.
+
+    >>> group = Group(grace=5.0)
+    >>> @group.actor
+    ... def waits(stop):
+    ...     stop.wait()
+    >>> group.add(lambda: print("working"), lambda cause: None, name="works")
+    >>> group.run()
+    working
+    >>> group.cause.actor
+    'works'
+    """
+
+    def __init__(
+        self,
+        *,
+        grace: float | None = None,
+        order: str = "added",
+        logger: logging.Logger | None = None,
+    ) -> None:
+        if order not in ORDERS:
+            raise ValueError(f"order is {order!r}; it is one of {', '.join(ORDERS)}")
+        if logger is not None and not isinstance(
+            logger, (logging.Logger, logging.LoggerAdapter)
+        ):
+            raise TypeError(f"logger is {logger!r}; it is a logging.Logger")
+        milliseconds = -1
+        if grace is not None:
+            if isinstance(grace, bool) or not isinstance(grace, (int, float)):
+                raise TypeError(f"grace is {grace!r}; it is a number of seconds, or None")
+            if not grace >= 0 or math.isinf(grace):
+                raise ValueError(
+                    f"grace is {grace!r}; it is a number of seconds from 0 on, and None "
+                    "waits for ever"
+                )
+            milliseconds = min(math.ceil(grace * 1000), 2**62)
+        self._handle = Handle()
+        self._pointer = self._handle.pointer
+        self._actors: list[Actor | None] = []
+        self._adding = threading.Lock()
+        self._stop = StopToken(self._handle)
+        self._run: Run | None = None
+        self._grace = grace
+        self._shared = False  # code of C's knows the group
+        if grace is not None:
+            check(lib.rg_set_grace(self._pointer, milliseconds), "grace")
+        if order != "added":
+            check(lib.rg_set_order(self._pointer, ORDERS[order]), "order")
+        self._observer = None
+        if logger is not None:
+            self._observer = Observer(self._pointer, logger, self._actors)
+
+    # ---- adding ----
+
+    def add(
+        self,
+        execute: Callable[..., Any],
+        interrupt: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        """Adds an actor (rule 3).
+
+        execute: does the work, on a thread of its own. If it takes an argument,
+            it is handed the `StopToken`. An int that it returns is its code;
+            anything else is a clean return, code 0. What it raises is kept, and
+            is what `run` raises if it was the first. An `async def` is run as a
+            task in the event loop.
+        interrupt: makes execute return; is called once, with the `Cause` if it
+            takes an argument, also when execute has returned already. It must
+            not wait for its execute. None: execute watches the stop token, or
+            is a coroutine, which is cancelled. A coroutine's own interrupt may
+            be an `async def`; it is called in the event loop.
+        name: for the report, and the thread's. None: the function's, or
+            "actor-<index>".
+
+        Raises TypeError and ValueError for what can't be an actor, and
+        StateError if the group runs or has run. Any thread may call it.
+        """
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name is {name!r}; it is a str, or None")
+        called = name or getattr(execute, "__name__", "") or repr(execute)
+        if not callable(execute):
+            hint = "the coroutine function itself" if inspect.isawaitable(execute) else ""
+            raise TypeError(
+                f"execute of actor {called!r} is {execute!r}, which can't be called: "
+                "pass " + (hint or "a function") + ", without calling it"
+            )
+        coroutine = is_coroutine_function(execute)
+        takes_stop = not accepts(execute, 0)
+        if takes_stop and not accepts(execute, 1):
+            raise TypeError(
+                f"execute of actor {called!r} needs several arguments: it is called with "
+                "none, or with the stop token; use functools.partial for the others"
+            )
+        takes_cause = True
+        if interrupt is None:
+            if not takes_stop and not coroutine:
+                raise TypeError(
+                    f"actor {called!r} has no interrupt and could not be stopped: pass "
+                    "one, or let execute take one argument, the stop token"
+                )
+        elif not callable(interrupt):
+            raise TypeError(
+                f"interrupt of actor {called!r} is {interrupt!r}, which can't be called: "
+                "pass a function that takes the cause, or nothing"
+            )
+        else:
+            takes_cause = accepts(interrupt, 1)
+            if not takes_cause and not accepts(interrupt, 0):
+                raise TypeError(
+                    f"interrupt of actor {called!r} needs several arguments: it is "
+                    "called with the cause, or with none; use functools.partial"
+                )
+            if is_coroutine_function(interrupt) and not coroutine:
+                raise TypeError(
+                    f"interrupt of actor {called!r} is a coroutine function, but its "
+                    "execute runs on a thread: make execute one too, or interrupt none"
+                )
+        if name is None:
+            function = getattr(execute, "__name__", "")
+            name = function if function != "<lambda>" else None
+            name = name or None
+        actor = Actor(
+            name or "",
+            execute,
+            interrupt,
+            coroutine=coroutine,
+            takes_stop=takes_stop,
+            takes_cause=takes_cause,
+        )
+        self._add(actor, name)
+
+    def _add(self, actor: Actor, name: str | None) -> None:
+        self._check_process()
+        if name is not None and "\0" in name:
+            raise ValueError(f"name is {name!r}; it can't hold a NUL")
+        encoded = None if name is None else _ffi.encode(name)
+        with self._adding:
+            added = lib.rg_drive_add(self._pointer, encoded)
+            if added == _ffi.RG_ESTATE:
+                raise StateError(
+                    f"actor {name or 'unnamed'!r} can't be added: the group "
+                    "runs or has run. Add every actor before run(), or make another group."
+                )
+            check(added, f"actor {name!r} can't be added (a name has at most 255 bytes)")
+            if name is None:
+                actor.name = f"actor-{len(self._actors)}"
+            self._actors.append(actor)
+
+    def actor(self, function: F) -> F:
+        """Decorator: `add(function)`; it takes the stop token, or is a coroutine."""
+        self.add(function)
+        return function
+
+    def add_signals(self, *signals: int) -> None:
+        """Adds an actor, named "signals", that ends the group when a signal comes.
+
+        `run` then raises `SignalError`. Without arguments: SIGINT and SIGTERM.
+        It listens from before the first execute to the first delivery; the
+        second Ctrl-C is Python's own again, and makes `run` give up at once. A
+        handler that the program set by `signal.signal` is called too. A signal
+        that was ignored when the run began stays ignored. `run` may be called
+        on any thread.
+        """
+        actor = SignalActor(signals)
+        self._add(
+            Actor("signals", actor.execute, actor.interrupt, signals=actor), "signals"
+        )
+
+    def add_native(self, join: Callable[[Any], Any]) -> None:
+        """Lets a C library add actors of its own to this group.
+
+        join: is called once, here, with the `rg_group *`, which ctypes takes as
+            it is and cffi as `int(pointer)`. A negative int that it returns is
+            an error of rungroup.h and is raised; what it added before stays.
+            The library may keep the pointer as long as this object lives.
+        """
+        self._check_process()
+        if not callable(join):
+            raise TypeError(f"join is {join!r}; it is a function that takes the group")
+        self._shared = True
+        with self._adding:
+            try:
+                code = join(_ffi.Pointer(self._pointer))
+            finally:
+                count = lib.rg_actor_count(self._pointer)
+                self._actors += [None] * (count - len(self._actors))
+        if isinstance(code, int) and code < 0:
+            check(code, "the native actors can't be added")
+
+    # ---- running ----
+
+    def run(self) -> None:
+        """Runs the group on this thread, until every actor has returned.
+
+        Returns None after a clean return of the first actor. Else raises what
+        it raised, `Failure` with the code that it returned, `SignalError` after
+        a signal, `StuckError` when the grace was over, `SpawnError` when a
+        thread could not be had and nothing was started, `StateError` when it
+        runs or has run.
+
+        KeyboardInterrupt, and whatever a signal handler raises in the main
+        thread, stops the group and is raised again once that has ended; a
+        second one gives up at once, and leaves the group to go on stopping.
+
+        Coroutines run in an event loop of the group's, on a thread of its own.
+        On a thread that runs an event loop it refuses: use `run_async`.
+        """
+        self._check_process()
+        if asyncio._get_running_loop() is not None:
+            raise StateError(
+                "run() would block the event loop that runs on this thread: use "
+                "`await group.run_async()`"
+            )
+        run = Run(self._handle, self._actors, self._stop)
+        context = contextvars.copy_context()
+        if threading.current_thread() is threading.main_thread():
+            code = self._wait_in_main(run, context)
+        else:
+            run.start(context, self._grace is not None)
+            self._run = run
+            code = run.drive()
+        self._raise(code)
+
+    def _wait_in_main(self, run: Run, context: contextvars.Context) -> int:
+        """The run is on another thread; here, nothing that an exception at any
+        place could break: a read of a pipe."""
+        ticket = [None]  # whoever has it decides whether the run begins
+        outcome: list[tuple[int, BaseException | None]] = []
+        error: BaseException | None = None
+        with Wakeup() as wakeup:
+
+            def driver() -> None:
+                try:
+                    ticket.pop()
+                except IndexError:
+                    return
+                try:
+                    run.start(context, self._grace is not None)
+                    self._run = run
+                    outcome.append((run.drive(), None))
+                except BaseException as failed:
+                    outcome.append((0, failed))
+                wakeup.notify()
+
+            thread = None
+            while not outcome:
+                try:
+                    if thread is None:
+                        thread = spawn("rungroup", driver)
+                    while not outcome:
+                        wakeup.wait()
+                except BaseException as raised:
+                    try:
+                        ticket.pop()
+                    except IndexError:
+                        pass
+                    else:
+                        raise  # it has not begun, and will not
+                    asked = cause_of(self._handle, self._actors)
+                    if error is not None or (
+                        asked is not None and isinstance(asked.exception, SignalError)
+                    ):
+                        raise
+                    error = raised
+                    self.stop(130 if isinstance(raised, KeyboardInterrupt) else 1)
+                    thread = thread or threading.current_thread()
+            if thread is not None and thread is not threading.current_thread():
+                join(thread)
+        if error is not None:
+            raise error
+        code, failed = outcome[0]
+        if failed is not None:
+            raise failed
+        return code
+
+    async def run_async(self) -> None:
+        """Runs the group in the running event loop: `run` for coroutines.
+
+        Coroutine actors are tasks of this loop; the others run on threads as
+        always. Cancelling the task that awaits it stops the group, waits for
+        it, and then lets the cancellation go on; a second one gives up at once.
+        """
+        self._check_process()
+        loop = asyncio.get_running_loop()
+        run = Run(self._handle, self._actors, self._stop)
+        run.loop = loop
+        run.start(contextvars.copy_context(), True)
+        self._run = run
+        run.future = loop.create_future()
+        if self._shared or any(a is None or not a.coroutine for a in self._actors):
+            run.watch()
+        run.carry_on()
+        run.advance()  # what came before there was a future
+        error: asyncio.CancelledError | None = None
+        while not run.future.done():
+            try:
+                await asyncio.shield(run.future)
+            except asyncio.CancelledError as cancelled:
+                if error is not None:
+                    raise
+                error = cancelled
+                self.stop(1)
+        if error is not None:
+            raise error
+        self._raise(run.future.result())
+
+    def _raise(self, code: int) -> None:
+        """The run's result as the caller meets it."""
+        cause = cause_of(self._handle, self._actors)
+        exception = None if cause is None else cause.exception
+        if code == _ffi.RG_ETIMEDOUT:
+            report = self.report
+            stuck = tuple(actor.name for actor in report.actors if actor.stuck)
+            if stuck:
+                names = ", ".join(repr(name) for name in stuck)
+                raise StuckError(
+                    f"not stopped within the grace of {self._grace} s: {names} had not "
+                    "returned; print(group.report) says what is stuck",
+                    stuck,
+                ) from exception
+        if exception is not None:
+            try:
+                raise exception
+            finally:
+                del exception, cause  # the traceback refers to this frame
+        if code != 0:
+            raise Failure(code, cause.message if cause is not None else "")
+
+    # ---- stopping, and what is known ----
+
+    def stop(self, code: int = 0) -> None:
+        """Stops the group from outside (rule 9). Any thread, any number of times.
+
+        code: what it ends with; `run` raises `Failure` if it is not 0. Before
+            `run`, nothing will be started. If it is stopping already, nothing
+            changes.
+        """
+        self._check_process()
+        if isinstance(code, bool) or not isinstance(code, int):
+            raise TypeError(f"code is {code!r}; it is an int")
+        if not -(2**31) <= code < 2**31:
+            raise ValueError(f"code is {code}; it must be a C int")
+        check(lib.rg_stop(self._pointer, code), "the group can't be stopped")
+        self._stop._set()
+        run = self._run
+        if run is not None and run.future is not None and run.watched < 0:
+            assert run.loop is not None
+            try:
+                run.loop.call_soon_threadsafe(run.advance)
+            except RuntimeError:  # closed: the run is over
+                pass
+
+    @property
+    def stopping(self) -> bool:
+        """Whether stopping has begun (rule 5). It is never undone."""
+        return self._stop.is_set()
+
+    @property
+    def stop_token(self) -> StopToken:
+        """What executes that take an argument are handed."""
+        return self._stop
+
+    @property
+    def stop_fd(self) -> int:
+        """A descriptor that is readable once stopping began. Never read from it."""
+        return check(lib.rg_stop_fd(self._pointer), "no descriptor is left")
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why the group stops; None before stopping began (rule 4)."""
+        return cause_of(self._handle, self._actors)
+
+    @property
+    def report(self) -> Report:
+        """What became of every actor, now or at the end."""
+        return Report._take(self._handle, self._actors)
+
+    @property
+    def pointer(self) -> ctypes.c_void_p:
+        """The `rg_group *`, for functions of rungroup.h; this object's to free."""
+        self._shared = True
+        return _ffi.Pointer(self._pointer)
+
+    def _check_process(self) -> None:
+        if self._handle.pid != os.getpid():
+            raise StateError(
+                "this group belongs to the process that was forked: its threads are not "
+                "here. Make a group in the child, or start it by 'spawn'."
+            )
+
+    def __repr__(self) -> str:
+        return f"<rungroup.Group of {len(self._actors)} actors>"

@@ -1,0 +1,82 @@
+"""Tells a logger what happens in a group."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import threading
+import weakref
+from typing import Any
+
+from . import _ffi
+from ._errors import check
+from ._ffi import lib, text
+
+# The library keeps a number, never a Python object. One function for all, which
+# lives as long as the module.
+_observers: weakref.WeakValueDictionary[int, Observer] = weakref.WeakValueDictionary()
+_numbers = itertools.count(1)  # 0 would arrive as None
+# Held during a call, and for ever once the interpreter ends: no call begins then,
+# and none is cut off inside the library.
+_calls = threading.RLock()
+
+
+@_ffi.rg_observer_fn  # type: ignore[misc,unused-ignore]
+def _observe(event: Any, number: int) -> None:
+    with _calls:
+        try:
+            observer = _observers.get(number)
+            if observer is not None:
+                observer.tell(event.contents)
+        except BaseException:  # the library is no place for it
+            logging.getLogger("rungroup").exception("the logger failed")
+
+
+@atexit.register
+def _no_more_calls() -> None:
+    _calls.acquire(timeout=5)
+
+
+class Observer:
+    """Of one group; called by the thread that drives it."""
+
+    def __init__(self, pointer: int, logger: Any, actors: list[Any]) -> None:
+        self.logger = logger
+        self.actors = actors
+        number = next(_numbers)
+        _observers[number] = self
+        check(lib.rg_set_observer(pointer, _observe, number), "the logger")
+
+    def tell(self, event: _ffi.rg_event) -> None:
+        kind, index = event.kind, event.index
+        name = text(event.actor)
+        said = text(event.message)
+        what = f"code {event.code}" + (f" ({said})" if said else "")
+        actor = self.actors[index] if 0 <= index < len(self.actors) else None
+        error: BaseException | None = None
+        level = logging.INFO
+        if kind == _ffi.RG_EVENT_STARTED:
+            level, sentence = logging.DEBUG, f"{name}: started"
+        elif kind == _ffi.RG_EVENT_RETURNED:
+            error = actor.exception if actor is not None else None
+            if event.code == _ffi.RG_EPANIC:
+                level, what = logging.ERROR, f"raised {said}"
+            sentence = f"{name}: {what}" if error else f"{name}: returned {what}"
+            if level != logging.ERROR:
+                error = None
+        elif kind == _ffi.RG_EVENT_STOPPING:
+            sentence = f"stopping: {f'{name!r} ended' if name else 'stopped'} with {what}"
+        elif kind == _ffi.RG_EVENT_INTERRUPTING:
+            level, sentence = logging.DEBUG, f"{name}: interrupting"
+        elif kind == _ffi.RG_EVENT_INTERRUPTED:
+            level, sentence = logging.DEBUG, f"{name}: interrupted"
+            if said:
+                error = actor.complaint if actor is not None else None
+                level, sentence = logging.ERROR, f"{name}: its interrupt raised {said}"
+        elif kind == _ffi.RG_EVENT_STUCK:
+            level, sentence = logging.WARNING, f"{name}: stuck, not returned in time"
+        else:
+            sentence = f"stopped with {what}"
+        extra = {"rungroup_actor": name or None, "rungroup_time_ns": event.time_ns}
+        self.logger.log(level, "%s", sentence, exc_info=error, extra=extra)
