@@ -213,7 +213,7 @@ class Group:
             if added == _ffi.RG_ESTATE:
                 raise StateError(
                     f"actor {name or 'unnamed'!r} can't be added: the group "
-                    "runs or has run. Add every actor before run(), or make another group."
+                    "runs or has run. Add actors before run(), or make another group."
                 )
             check(added, f"actor {name!r} can't be added (a name has at most 255 bytes)")
             if name is None:
