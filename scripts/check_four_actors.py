@@ -1,6 +1,6 @@
 """Runs a four-actor program at a terminal and sees that it ends as it should.
 
-check_four_actors.py PROGRAM
+check_four_actors.py PROGRAM [ARGUMENT...]
 """
 
 import os
@@ -93,7 +93,7 @@ STATE = r"step \d+: (red|green|yellow)\n"
 
 
 def ctrl_c(program):
-    run = Run(program, "0")
+    run = Run(*program, "0")
     url = run.url()
     status, body = Request(url).result()
     expect("it answers", status == 200 and re.fullmatch(STATE, body), run)
@@ -109,14 +109,14 @@ def ctrl_c(program):
 
 
 def sigterm(program):
-    run = Run(program, "0")
+    run = Run(*program, "0")
     run.url()
     os.kill(run.pid, signal.SIGTERM)
     expect("SIGTERM gives 143", run.end() == 143, run)
 
 
 def in_flight(program):
-    run = Run(program, "0")
+    run = Run(*program, "0")
     slow = Request(run.url() + "slow")
     run.wait_for("GET /slow")
     run.ctrl_c()
@@ -133,7 +133,7 @@ def port_taken(program):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        run = Run(program, str(port))
+        run = Run(*program, str(port))
         code = run.end()
     expect("a taken port gives 1", code == 1, run)
     expect('"http" is the cause', 'ended by "http" ' in run.output, run)
@@ -143,7 +143,7 @@ def port_taken(program):
 
 
 def second_ctrl_c(program):
-    run = Run(program, "0")
+    run = Run(*program, "0")
     Request(run.url() + "hang")
     run.wait_for("GET /hang")
     run.ctrl_c()
@@ -153,7 +153,7 @@ def second_ctrl_c(program):
 
 
 def stuck(program):
-    run = Run(program, "0")
+    run = Run(*program, "0")
     Request(run.url() + "hang")
     run.wait_for("GET /hang")
     began = time.monotonic()
@@ -166,7 +166,7 @@ def stuck(program):
 
 
 def main():
-    program = os.path.abspath(sys.argv[1])
+    program = sys.argv[1:]
     failed = 0
     checks = [ctrl_c, sigterm, in_flight, port_taken, second_ctrl_c, stuck]
     for check in checks:
