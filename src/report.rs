@@ -77,7 +77,7 @@ impl Report {
     }
 
     /// The trace event form, JSON that trace viewers open: a slice for each
-    /// execute and each interrupt, and a mark where stopping began.
+    /// execute, an asynchronous one for each interrupt, and a mark where stopping began.
     pub fn to_trace(&self) -> String {
         let mut out = String::from("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
         let mut first = true;
@@ -121,13 +121,18 @@ impl Report {
             }
             if let Some(began) = record.interrupting {
                 let end = record.interrupted.filter(|_| !record.stuck.interrupt);
-                push(format!(
-                    "{{\"name\":\"interrupt\",\"cat\":\"interrupt\",\"ph\":\"X\",\"pid\":1,\
-                     \"tid\":{tid},\"ts\":{},\"dur\":{},\"args\":{{\"stuck\":{}}}}}",
-                    micros(began),
-                    micros(end.unwrap_or(self.end).saturating_sub(began)),
-                    record.stuck.interrupt,
-                ));
+                // Slices of one thread may only nest, but its execute may return
+                // meanwhile: so these are asynchronous events, a begin and an end.
+                let name = json(&format!("interrupt of {}", record.name().to_string_lossy()));
+                let end = end.unwrap_or(self.end).max(began);
+                for (phase, time) in [("b", began), ("e", end)] {
+                    push(format!(
+                        "{{\"name\":{name},\"cat\":\"interrupt\",\"ph\":\"{phase}\",\"id\":{tid},\
+                         \"pid\":1,\"tid\":{tid},\"ts\":{},\"args\":{{\"stuck\":{}}}}}",
+                        micros(time),
+                        record.stuck.interrupt,
+                    ));
+                }
             }
         }
         if let Some(cause) = &self.cause {

@@ -14,10 +14,10 @@
 from . import actors
 from ._errors import Error, Failure, SignalError, SpawnError, StateError, StuckError
 from ._group import Group
+from ._report import ActorReport, Report
 from ._run import Cause
 from ._stop import StopToken
 from ._version import __version__
-from .report import ActorReport, Report
 
 __all__ = [
     "ActorReport",

@@ -18,10 +18,10 @@ from . import _ffi
 from ._errors import Failure, SignalError, StateError, StuckError, check
 from ._ffi import Handle, lib
 from ._observer import Observer
+from ._report import Report
 from ._run import Actor, Cause, Run, cause_of, join, spawn
 from ._signals import SignalActor, Wakeup
 from ._stop import StopToken
-from .report import Report
 
 F = TypeVar("F", bound=Callable[..., Any])
 

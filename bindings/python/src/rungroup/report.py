@@ -1,165 +1,25 @@
-"""What became of a run: text, trace, and a picture.
+"""Pictures of a run, made of the trace that a report of any language wrote.
 
     python -m rungroup.report trace.json -o report.html
 
-makes a page of a trace that any language's report wrote (RG_FORMAT_TRACE).
+makes one page, complete in itself; so does the command rungroup-report.
 """
 
 from __future__ import annotations
 
 import argparse
-import builtins
-import ctypes
 import json
+import math
+import os
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from . import _ffi
-from ._ffi import Handle, lib, text
 
-if TYPE_CHECKING:
-    from ._run import Actor, Cause
-
-__all__ = ["ActorReport", "Bar", "Report", "Timeline", "page", "picture"]
-
-STATES = {
-    _ffi.RG_STATE_ADDED: "added",
-    _ffi.RG_STATE_RUNNING: "running",
-    _ffi.RG_STATE_RETURNED: "returned",
-    _ffi.RG_STATE_PANICKED: "raised",
-}
-
-
-@dataclass(frozen=True)
-class ActorReport:
-    """What became of one actor. Times are seconds since the run began."""
-
-    #: Its name.
-    name: str
-    #: "added" (not started), "running", "returned" or "raised".
-    state: str
-    #: What its execute returned; 0 before.
-    code: int
-    #: What it said of it, or "".
-    message: str
-    #: What had not returned when the grace was over: "execute", "interrupt",
-    #: "both", or "" if it is not stuck.
-    stuck: str
-    #: When execute was called; None: it was not. So with the next ones.
-    started: float | None
-    #: When execute returned.
-    returned: float | None
-    #: When interrupt was called.
-    interrupting: float | None
-    #: When interrupt returned.
-    interrupted: float | None
-    #: What went wrong in its interrupt, or "".
-    complaint: str
-    #: What execute raised, with its traceback.
-    exception: BaseException | None = field(default=None, compare=False)
-    #: What interrupt raised.
-    interrupt_exception: BaseException | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class Report:
-    """A snapshot of a group, during its run or after. `print` it."""
-
-    #: In order of addition, those of C libraries included.
-    actors: tuple[ActorReport, ...]
-    #: Why the group stops; None before stopping began.
-    cause: Cause | None
-    _text: str = field(repr=False)
-    _trace: str = field(repr=False)
-
-    @classmethod
-    def _take(cls, handle: Handle, actors: Sequence[Actor | None]) -> Report:
-        from ._run import cause_of
-
-        entries = []
-        raw = _ffi.rg_actor_report(size=ctypes.sizeof(_ffi.rg_actor_report))
-        stucks = ("", "execute", "interrupt", "both")
-        for index in range(lib.rg_actor_count(handle.pointer)):
-            lib.rg_get_report(handle.pointer, index, ctypes.byref(raw))
-            actor = actors[index] if index < len(actors) else None
-            entries.append(
-                ActorReport(
-                    text(raw.name),
-                    STATES.get(raw.state, "running"),
-                    raw.code,
-                    text(raw.message),
-                    stucks[raw.stuck & 3],
-                    _seconds(raw.started_ns),
-                    _seconds(raw.returned_ns),
-                    _seconds(raw.interrupting_ns),
-                    _seconds(raw.interrupted_ns),
-                    text(raw.complaint),
-                    None if actor is None else actor.exception,
-                    None if actor is None else actor.complaint,
-                )
-            )
-        return cls(
-            tuple(entries),
-            cause_of(handle, list(actors)),
-            _format(handle, _ffi.RG_FORMAT_TEXT),
-            _format(handle, _ffi.RG_FORMAT_TRACE),
-        )
-
-    def __str__(self) -> str:
-        return self._text.rstrip("\n")
-
-    def to_trace(self) -> str:
-        """JSON in the Chrome trace event form, which trace viewers open."""
-        return self._trace
-
-    @property
-    def exceptions(self) -> tuple[BaseException, ...]:
-        """All that executes raised, and then what interrupts raised."""
-        raised = [actor.exception for actor in self.actors]
-        raised += [actor.interrupt_exception for actor in self.actors]
-        return tuple(error for error in raised if error is not None)
-
-    def exception_group(self) -> BaseException | None:
-        """`exceptions` as a (Base)ExceptionGroup, on Python 3.11 and later.
-
-        None if there are none. Raises NotImplementedError before 3.11.
-        """
-        if sys.version_info < (3, 11):
-            raise NotImplementedError(
-                "exception groups need Python 3.11: use .exceptions"
-            )
-        if not self.exceptions:
-            return None
-        group = builtins.BaseExceptionGroup  # type: ignore[attr-defined,unused-ignore]
-        return cast(BaseException, group("actors of the group", self.exceptions))
-
-    def to_html(self) -> str:
-        """A page of its own: the timeline and the text."""
-        return page([Timeline.from_trace(self._trace)], self._text)
-
-    def _repr_html_(self) -> str:
-        """The timeline, for notebooks."""
-        return picture(Timeline.from_trace(self._trace))
-
-
-def _seconds(nanoseconds: int) -> float | None:
-    return None if nanoseconds < 0 else nanoseconds / 1e9
-
-
-def _format(handle: Handle, form: int) -> str:
-    length = 4096
-    while True:
-        buffer = ctypes.create_string_buffer(length)
-        needed = lib.rg_format_report(handle.pointer, form, buffer, length)
-        if needed < length:
-            return text(buffer.value)
-        length = needed + 1024  # it may have grown meanwhile
-
-
-# ---- the picture ----
+__all__ = ["Bar", "Timeline", "page", "picture"]
 
 
 @dataclass
@@ -186,6 +46,7 @@ class Timeline:
     stopping: float | None = None
     code: int | None = None
     message: str = ""
+    title: str = ""
 
     @property
     def end(self) -> float:
@@ -215,19 +76,19 @@ class Timeline:
             self.stopping = float(event["ts"])
             self.code = arguments["code"]
             self.message = str(arguments["message"])
-        elif event["ph"] == "X":
+        elif event["ph"] == "X" and event["cat"] == "execute":
             bar = bars[event["tid"]]
-            begin = float(event["ts"])
-            end = begin + float(event["dur"])
-            if event["cat"] == "execute":
-                bar.started, bar.start, bar.end = True, begin, end
-                bar.code = arguments["code"]
-                bar.message = str(arguments["message"])
-                bar.cause = bool(arguments["cause"])
-                bar.stuck = bool(arguments["stuck"])
-            elif event["cat"] == "interrupt":
-                bar.interrupt = (begin, end)
-                bar.interrupt_stuck = bool(arguments["stuck"])
+            bar.started, bar.start = True, float(event["ts"])
+            bar.end = bar.start + float(event["dur"])
+            bar.code = arguments["code"]
+            bar.message = str(arguments["message"])
+            bar.cause = bool(arguments["cause"])
+            bar.stuck = bool(arguments["stuck"])
+        elif event["ph"] in ("b", "e") and event["cat"] == "interrupt":
+            bar = bars[event["id"]]
+            time = float(event["ts"])
+            bar.interrupt = (bar.interrupt[0] if bar.interrupt else time, time)
+            bar.interrupt_stuck = bool(arguments["stuck"])
 
 
 def duration(microseconds: float) -> str:
@@ -236,92 +97,111 @@ def duration(microseconds: float) -> str:
     >>> duration(1234.5), duration(2_500_000.0), duration(0.2)
     ('1.23 ms', '2.50 s', '200 ns')
     """
-    unit, factor = "s", 1e-6
-    for limit, smaller, by in ((1e6, "ms", 1e-3), (1e3, "µs", 1.0), (1.0, "ns", 1e3)):
-        if microseconds < limit:
-            unit, factor = smaller, by
+    units = ((1.0, "ns", 1e3), (1e3, "µs", 1.0), (1e6, "ms", 1e-3), (math.inf, "s", 1e-6))
+    unit, factor = next(row[1:] for row in units if microseconds < row[0])
     value = microseconds * factor
     digits = 0 if unit == "ns" or value >= 100 else 1 if value >= 10 else 2
     return f"{value:.{digits}f} {unit}"
 
 
 STYLE = """
-.rungroup{--ink:#1f2328;--dim:#656d76;--line:#d8dee4;--run:#6e9fd8;--cause:#2da44e;
---stuck:#d1242f;--mark:#9a6700;
-font:13px system-ui,sans-serif;color:var(--ink);max-width:960px}
+.rungroup{--paper:#fff;--ink:#1f2328;--dim:#59636e;--line:#d8dee4;
+--run:#6e9fd8;--cause:#2da44e;--stuck:#d1242f;--mark:#b47c00;
+background:var(--paper);color:var(--ink);font:13px/1.4 system-ui,sans-serif;
+max-width:940px;padding:8px 12px;border-radius:6px}
+@media (prefers-color-scheme:dark){.rungroup{--paper:#0d1117;--ink:#e6edf3;--dim:#9198a1;
+--line:#30363d;--run:#4f7fb8;--cause:#3fb950;--stuck:#f85149;--mark:#e3b341}}
+.rungroup p{margin:4px 0}
 .rungroup svg{width:100%;height:auto;display:block}
 .rungroup text{fill:var(--ink);font-size:12px}
-.rungroup .dim{fill:var(--dim);font-size:11px}
+.rungroup .dim{fill:var(--dim);color:var(--dim);font-size:11px}
 .rungroup .grid{stroke:var(--line)}
 .rungroup .stop{stroke:var(--mark);stroke-dasharray:4 3}
-.rungroup .run{fill:var(--run)}.rungroup .cause{fill:var(--cause)}
-.rungroup .stuck{fill:var(--stuck)}.rungroup .int{fill:var(--mark)}
-.rungroup .int.stuck{fill:var(--stuck)}
-.rungroup g.row:hover rect{opacity:.75}
-@media (prefers-color-scheme:dark){.rungroup{--ink:#e6edf3;--dim:#8d96a0;--line:#30363d;
---run:#4f7fb8;--cause:#3fb950;--stuck:#f85149;--mark:#d29922}}
+.rungroup .run{fill:var(--run)} .rungroup .cause{fill:var(--cause)}
+.rungroup .int{fill:var(--mark)} .rungroup .stuck{fill:var(--stuck)}
+.rungroup .row:hover rect{opacity:.75}
 """
+LEGEND = (("run", "runs"), ("cause", "ended the group"), ("int", "interrupt"))
 
-LABEL, WIDTH, ROW, TOP = 150, 900, 26, 30  # of the picture, in its own units
+LABEL, WIDTH, ROW, TOP = 150, 900, 28, 30  # of the picture, in its own units
+Scale = Callable[[float], float]
 
 
 def _ticks(end: float) -> list[float]:
     """Round times, about five of them."""
-    step = 1e-3
-    while end / step > 6:
-        for factor in (2, 2.5, 2):  # 1, 2, 5, 10
-            step *= factor
-            if end / step <= 6:
-                break
+    step = 10.0 ** math.floor(math.log10(end / 5))
+    step *= next(factor for factor in (1, 2, 5, 10) if end / (step * factor) <= 6)
     return [step * number for number in range(int(end / step) + 1)]
 
 
 def _said(code: int | None, message: str) -> str:
     if code is None:
         return "has not returned"
-    raised = code == _ffi.RG_EPANIC
-    return (message if raised else f"code {code}") + (
-        f" ({message})" if message and not raised else ""
-    )
+    if code == _ffi.RG_EPANIC:
+        return message or "a panic"
+    return f"code {code}" + (f" ({message})" if message else "")
+
+
+def _headline(line: Timeline) -> str:
+    """What ended the run, in a sentence."""
+    if line.stopping is None:
+        return f"{len(line.bars)} actors, running"
+    cause = next((repr(bar.name) for bar in line.bars if bar.cause), None)
+    words = f"ended by {cause}" if cause else "stopped from outside"
+    words += f": {_said(line.code, line.message)}, after {duration(line.stopping)}"
+    stuck = [repr(bar.name) for bar in line.bars if bar.stuck or bar.interrupt_stuck]
+    if stuck:
+        return f"{words}; STUCK: {', '.join(stuck)}"
+    return f"{words}; stopped in {duration(line.end - line.stopping)}"
 
 
 def picture(line: Timeline) -> str:
     """The timeline as a piece of HTML, complete in itself: a bar an actor."""
     end = line.end
-    room = WIDTH - LABEL - 20
+    room = WIDTH - LABEL - 30
 
     def x(time: float) -> float:
         return round(LABEL + room * time / end, 2)
 
     height = TOP + ROW * len(line.bars) + 24
-    out = [f'<div class="rungroup"><style>{STYLE}</style>']
-    label = f"Timeline of {len(line.bars)} actors"
-    out.append(f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">')
     bottom = height - 22
+    legend = list(LEGEND)
+    if any(bar.stuck or bar.interrupt_stuck for bar in line.bars):
+        legend.append(("stuck", "stuck"))
+    title = f"<b>{escape(line.title)}</b> " if line.title else ""
+    out = [
+        f'<div class="rungroup"><style>{STYLE}</style>',
+        f"<p>{title}{escape(_headline(line))}</p>",
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="Timeline of {len(line.bars)} actors">',
+    ]
     for tick in _ticks(end):
         out.append(
-            f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" '
-            f'y1="{TOP - 6}" y2="{bottom}"/>'
-            f'<text class="dim" x="{x(tick)}" y="{height - 8}" text-anchor="middle">'
-            f"{duration(tick) if tick else '0'}</text>"
+            f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" y1="{TOP - 6}" '
+            f'y2="{bottom}"/><text class="dim" x="{x(tick)}" y="{height - 8}" '
+            f'text-anchor="middle">{duration(tick) if tick else "0"}</text>'
         )
-    for row, bar in enumerate(line.bars):
-        out.append(_row(bar, TOP + ROW * row, x, line))
+    for number, (name, words) in enumerate(legend):
+        left = 8 + 110 * number
+        out.append(
+            f'<rect class="{name}" x="{left}" y="4" width="10" height="10" rx="2"/>'
+            f'<text class="dim" x="{left + 14}" y="13">{words}</text>'
+        )
+    out += (_row(bar, TOP + ROW * row, x, line) for row, bar in enumerate(line.bars))
     if line.stopping is not None:
         at = x(line.stopping)
-        anchor = "end" if at > WIDTH * 0.6 else "start"
+        anchor = "end" if at > WIDTH * 0.8 else "middle" if at > WIDTH * 0.6 else "start"
         out.append(
             f'<line class="stop" x1="{at}" x2="{at}" y1="{TOP - 8}" y2="{bottom}"/>'
-            f'<text class="dim" x="{at}" y="14" text-anchor="{anchor}">stopping: '
-            f"{escape(_said(line.code, line.message))} after "
+            f'<text class="dim" x="{at}" y="16" text-anchor="{anchor}">stopping, at '
             f"{duration(line.stopping)}</text>"
         )
     out.append("</svg></div>")
     return "\n".join(out)
 
 
-def _row(bar: Bar, top: float, x: Any, line: Timeline) -> str:
-    name = bar.name if len(bar.name) <= 22 else bar.name[:21] + "…"
+def _row(bar: Bar, top: float, x: Scale, line: Timeline) -> str:
+    name = bar.name if len(bar.name) <= 20 else bar.name[:19] + "…"
     parts = [
         '<g class="row">',
         f'<text x="{LABEL - 8}" y="{top + 13}" text-anchor="end">{escape(name)}</text>',
@@ -350,8 +230,9 @@ def _row(bar: Bar, top: float, x: Any, line: Timeline) -> str:
             "STUCK: it has not returned" if stuck else f"took {duration(end - begin)}"
         )
         parts.append(
-            f'<rect class="int{stuck}" x="{x(begin)}" y="{top + 14}" width="{width:.2f}" '
-            f'height="6"><title>{escape(what)}</title></rect>'
+            f'<g class="int{stuck}"><title>{escape(what)}</title>'
+            f'<rect x="{x(begin)}" y="{top - 2}" width="3" height="22"/>'
+            f'<rect x="{x(begin)}" y="{top + 15}" width="{width:.2f}" height="5"/></g>'
         )
     parts.append("</g>")
     return "".join(parts)
@@ -371,10 +252,10 @@ def page(lines: Iterable[Timeline], words: str = "") -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m rungroup.report", description="A page of a run's trace."
+        prog="rungroup-report", description="Makes a page with a timeline of each run."
     )
     parser.add_argument(
-        "trace", nargs="+", help="JSON, as the report's trace form has it"
+        "trace", nargs="+", help="a trace that a report wrote (to_trace, RG_FORMAT_TRACE)"
     )
     parser.add_argument("-o", "--output", help="the page; default: to standard output")
     options = parser.parse_args(arguments)
@@ -382,10 +263,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for path in options.trace:
         try:
             with open(path, encoding="utf-8") as file:
-                lines.append(Timeline.from_trace(file.read()))
+                line = Timeline.from_trace(file.read())
         except (OSError, ValueError) as error:
-            print(f"rungroup.report: {path}: {error}", file=sys.stderr)
+            print(f"rungroup-report: {path}: {error}", file=sys.stderr)
             return 1
+        line.title = os.path.basename(path)
+        lines.append(line)
     html = page(lines)
     if options.output is None:
         sys.stdout.write(html)

@@ -1,0 +1,155 @@
+"""What became of a run: the report."""
+
+from __future__ import annotations
+
+import builtins
+import ctypes
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from . import _ffi
+from ._ffi import Handle, lib, text
+
+if TYPE_CHECKING:
+    from ._run import Actor, Cause
+
+STATES = {
+    _ffi.RG_STATE_ADDED: "added",
+    _ffi.RG_STATE_RUNNING: "running",
+    _ffi.RG_STATE_RETURNED: "returned",
+    _ffi.RG_STATE_PANICKED: "raised",
+}
+
+
+@dataclass(frozen=True)
+class ActorReport:
+    """What became of one actor. Times are seconds since the run began."""
+
+    #: Its name.
+    name: str
+    #: "added" (not started), "running", "returned" or "raised".
+    state: str
+    #: What its execute returned; 0 before.
+    code: int
+    #: What it said of it, or "".
+    message: str
+    #: What had not returned when the grace was over: "execute", "interrupt",
+    #: "both", or "" if it is not stuck.
+    stuck: str
+    #: When execute was called; None: it was not. So with the next ones.
+    started: float | None
+    #: When execute returned.
+    returned: float | None
+    #: When interrupt was called.
+    interrupting: float | None
+    #: When interrupt returned.
+    interrupted: float | None
+    #: What went wrong in its interrupt, or "".
+    complaint: str
+    #: What execute raised, with its traceback.
+    exception: BaseException | None = field(default=None, compare=False)
+    #: What interrupt raised.
+    interrupt_exception: BaseException | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A snapshot of a group, during its run or after. `print` it."""
+
+    #: In order of addition, those of C libraries included.
+    actors: tuple[ActorReport, ...]
+    #: Why the group stops; None before stopping began.
+    cause: Cause | None
+    _text: str = field(repr=False)
+    _trace: str = field(repr=False)
+
+    @classmethod
+    def _take(cls, handle: Handle, actors: Sequence[Actor | None]) -> Report:
+        from ._run import cause_of
+
+        entries = []
+        raw = _ffi.rg_actor_report(size=ctypes.sizeof(_ffi.rg_actor_report))
+        stucks = ("", "execute", "interrupt", "both")
+        for index in range(lib.rg_actor_count(handle.pointer)):
+            lib.rg_get_report(handle.pointer, index, ctypes.byref(raw))
+            actor = actors[index] if index < len(actors) else None
+            entries.append(
+                ActorReport(
+                    name=text(raw.name),
+                    state=STATES.get(raw.state, "running"),
+                    code=raw.code,
+                    message=text(raw.message),
+                    stuck=stucks[raw.stuck & 3],
+                    started=_seconds(raw.started_ns),
+                    returned=_seconds(raw.returned_ns),
+                    interrupting=_seconds(raw.interrupting_ns),
+                    interrupted=_seconds(raw.interrupted_ns),
+                    complaint=text(raw.complaint),
+                    exception=None if actor is None else actor.exception,
+                    interrupt_exception=None if actor is None else actor.complaint,
+                )
+            )
+        return cls(
+            tuple(entries),
+            cause_of(handle, list(actors)),
+            _format(handle, _ffi.RG_FORMAT_TEXT),
+            _format(handle, _ffi.RG_FORMAT_TRACE),
+        )
+
+    def __str__(self) -> str:
+        return self._text.rstrip("\n")
+
+    def to_trace(self) -> str:
+        """JSON in the Chrome trace event form, which trace viewers open."""
+        return self._trace
+
+    @property
+    def exceptions(self) -> tuple[BaseException, ...]:
+        """All that executes raised, and then what interrupts raised."""
+        raised = [actor.exception for actor in self.actors]
+        raised += [actor.interrupt_exception for actor in self.actors]
+        return tuple(error for error in raised if error is not None)
+
+    def exception_group(self) -> BaseException | None:
+        """`exceptions` as a (Base)ExceptionGroup, on Python 3.11 and later.
+
+        None if there are none. Raises NotImplementedError before 3.11.
+        """
+        if sys.version_info < (3, 11):
+            raise NotImplementedError(
+                "exception groups need Python 3.11: use .exceptions instead"
+            )
+        if not self.exceptions:
+            return None
+        group: BaseException = vars(builtins)["BaseExceptionGroup"](
+            "actors of the group", self.exceptions
+        )
+        return group
+
+    def to_html(self) -> str:
+        """A page of its own: the timeline and the text."""
+        from .report import Timeline, page
+
+        return page([Timeline.from_trace(self._trace)], self._text)
+
+    def _repr_html_(self) -> str:
+        """The timeline, for notebooks."""
+        from .report import Timeline, picture
+
+        return picture(Timeline.from_trace(self._trace))
+
+
+def _seconds(ns: int) -> float | None:
+    return None if ns < 0 else ns / 1e9
+
+
+def _format(handle: Handle, form: int) -> str:
+    length = 4096
+    while True:
+        buffer = ctypes.create_string_buffer(length)
+        needed = lib.rg_format_report(handle.pointer, form, buffer, length)
+        if needed < length:
+            return text(buffer.value)
+        length = needed + 1024  # it may have grown meanwhile
