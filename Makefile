@@ -73,8 +73,8 @@ lint: setup ## formatting and static checks
 	cargo clippy --locked --all-targets -- -D warnings
 	@scripts/go.sh lint
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
-	.venv/bin/ruff check scripts benches
-	.venv/bin/ruff format --check --line-length 90 scripts benches
+	.venv/bin/ruff check scripts benches examples
+	.venv/bin/ruff format --check --line-length 90 scripts benches examples
 	cd bindings/python && ../../.venv/bin/ruff check . && ../../.venv/bin/ruff format --check . \
 		&& ../../.venv/bin/mypy
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck scripts/*.sh .ci/run; fi

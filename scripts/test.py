@@ -150,9 +150,9 @@ def version():
     expect(output == f"{cargo} {number} {cargo}", f"Cargo.toml: {cargo}, C: {output}")
 
 
-def first(command):
+def first(command, **options):
     """What the README says that it prints; only "returned" lines may change places."""
-    lines = run(*command).splitlines()
+    lines = run(*command, **options).splitlines()
     expect(lines[:4] == ["third: 1", "third: 2", "third: 3", "third: returned"], lines)
     names = ["first", "second", "third"]
     interrupted = [line for line in lines if "interrupted" in line]
@@ -247,6 +247,23 @@ def python():
     """The Python binding, from the checkout."""
     options = {"cwd": ROOT / "bindings/python", "timeout": 600}
     return run(sys.executable, "-m", "pytest", **options)
+
+
+FROM_CHECKOUT = {
+    **os.environ,
+    "PYTHONPATH": str(ROOT / "bindings/python/src"),
+    "RUNGROUP_LIBRARY": str(LIB / "librungroup.so.0"),
+}
+
+
+def first_in_python():
+    first([sys.executable, "examples/first.py"], env=FROM_CHECKOUT)
+
+
+def four_actors_in_python():
+    command = [sys.executable, "examples/four_actors/main.py"]
+    check = [sys.executable, "scripts/check_four_actors.py"]
+    return run(*check, *command, env=FROM_CHECKOUT)
 
 
 def debian_package():
@@ -364,6 +381,8 @@ def checks():
     yield "four_actors in Go", four_actors_in_go
     yield "plugins", plugins
     yield "Python", python
+    yield "first.py", first_in_python
+    yield "four_actors in Python", four_actors_in_python
     yield "install", lambda: run(sys.executable, "scripts/check_install.py", timeout=600)
     yield "benches", benches
     if shutil.which("valgrind"):
