@@ -5,21 +5,25 @@ from functools import partial
 from rungroup import Group
 
 
+def say(text):
+    print(f"{text}\n", end="")  # in one piece: lines of threads don't mix
+
+
 def wait_for_stop(name, stop):
     stop.wait()
-    print(f"{name}: returned")
+    say(f"{name}: returned")
 
 
 def count_to_three(name, stop):
     for i in 1, 2, 3:
         if stop.wait(1.0):
             break
-        print(f"{name}: {i}")
-    print(f"{name}: returned")
+        say(f"{name}: {i}")
+    say(f"{name}: returned")
 
 
 def interrupt(name, cause):
-    print(f"{name}: interrupted, code {cause.code}")
+    say(f"{name}: interrupted, code {cause.code}")
 
 
 group = Group()
