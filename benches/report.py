@@ -159,5 +159,5 @@ def markdown(data: dict) -> str:
     ]
     left_out = broken + [f"- {line.splitlines()[0]}" for line in data["missing"]]
     if left_out:
-        parts += ["## Left out", "\n".join(left_out)]
+        parts += ["## Left out, and notes", "\n".join(left_out)]
     return "\n\n".join(parts) + "\n"

@@ -43,7 +43,7 @@ fn thread_scope() {
     let (say, hear) = mpsc::channel();
     thread::scope(|scope| {
         let (stopped, changed, say) = (&stopped, &changed, &say);
-        for index in 0..actors() {
+        let spawn = |index| {
             scope.spawn(move || match index {
                 0 => {
                     await_start();
@@ -54,11 +54,16 @@ fn thread_scope() {
                     let stopped = stopped.lock().unwrap();
                     drop(changed.wait_while(stopped, |stopped| !*stopped).unwrap());
                 }
-            });
-        }
+            })
+        };
+        let threads: Vec<_> = (0..actors()).map(spawn).collect();
         assert_eq!(hear.recv(), Ok(7));
         *stopped.lock().unwrap() = true;
         changed.notify_all();
+        // Without it their ends would fall into somebody else's turn.
+        for thread in threads {
+            thread.join().unwrap();
+        }
     });
     ended();
 }
