@@ -24,10 +24,10 @@ COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 RPATH = [f"-L{LIB}", "-lrungroup", f"-Wl,-rpath,{LIB}", "-lpthread"]
 TEST_BIN = BUILD / "tests"
 # Under valgrind: more slack, in ms, since it is slow; and not at all those that
-# want speed (cycles), a signal that it keeps to itself (signals), or to know how
+# want speed (cycles), signals that it keeps to itself (signals, storm), or to know how
 # much memory there is in use (stacks) or to be had (memory).
 VALGRIND_ARGUMENTS = {"stuck": ["2000"]}
-NOT_VALGRIND = {"cycles", "memory", "signals", "stacks"}
+NOT_VALGRIND = {"cycles", "memory", "signals", "stacks", "storm"}
 LARGEST = 450 * 1024
 
 
