@@ -16,7 +16,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib golib header abi man demo demo-plugins test lint fuzz soak bench install uninstall deb clean
+.PHONY: help setup lib golib header abi man demo demo-plugins test lint fuzz soak coverage bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -90,6 +90,9 @@ soak: setup lib ## cycles of groups in C, nothing may grow; CYCLES=1000000
 	$(CC) -std=c99 -g -O1 -Iinclude tests/c/cycles.c -o build/tests/soak \
 		-Lbuild/lib -lrungroup -lpthread -Wl,-rpath,'$$ORIGIN/../lib'
 	build/tests/soak $(or $(CYCLES),1000000)
+
+coverage: ## lines that the Rust and C tests reach
+	@scripts/coverage.sh
 
 bench: setup lib ## compare with the peers; QUICK=1: rough, in three minutes; RECORD=1: into docs/
 	$(PYTHON) benches/run.py

@@ -31,10 +31,10 @@ COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 RPATH = [f"-L{LIB}", "-lrungroup", f"-Wl,-rpath,{LIB}", "-lpthread"]
 TEST_BIN = BUILD / "tests"
 # Under valgrind: more slack, in ms, since it is slow; and not at all those that
-# want speed (cycles, idle, many), a signal that it keeps to itself (signals), or
+# want speed (cycles, idle, many), signals that it keeps to itself (signals, storm), or
 # to know of the memory in use (hot, stacks) or to be had (memory).
 VALGRIND_ARGUMENTS = {"stuck": ["2000"]}
-NOT_VALGRIND = {"cycles", "hot", "idle", "many", "memory", "signals", "stacks"}
+NOT_VALGRIND = {"cycles", "hot", "idle", "many", "memory", "signals", "stacks", "storm"}
 # The first words of the checks that may run beside others.
 TOGETHER = ("header", "valgrind:", "first", "four_actors", "C++", "ABI", "Python", "Go")
 LARGEST = 450 * 1024
