@@ -25,6 +25,8 @@ class Run:
         self.output = ""
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
+            # What a shell starts in the background has this ignored.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execvp(command[0], command)
 
     def wait_for(self, pattern):

@@ -1,4 +1,4 @@
-"""Each ```c, ```cpp, ```go and ```rust block of README.md is the file named in the comment before it."""
+"""Each ```c, ```cpp, ```go, ```python and ```rust block of README.md is the file named before it."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(
-    r"(?:<!-- file: (?P<file>\S+) -->\n)?^```(?P<language>c|cpp|go|rust)\n(?P<code>.*?)^```$",
+    r"(?:<!-- file: (?P<file>\S+) -->\n)?^```(?P<language>c|cpp|go|python|rust)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 

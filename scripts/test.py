@@ -12,6 +12,7 @@ import functools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ STRICT = "-Wall -Wextra -Wpedantic -Wstrict-prototypes -Werror".split()
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 RPATH = [f"-L{LIB}", "-lrungroup", f"-Wl,-rpath,{LIB}", "-lpthread"]
 TEST_BIN = BUILD / "tests"
+PYTHON = ROOT / ".venv/bin/python"
 # Under valgrind: more slack, in ms, since it is slow; and not at all those that
 # want speed (cycles, idle, many), signals that it keeps to itself (signals, storm), or
 # to know of the memory in use (hot, stacks) or to be had (memory).
@@ -243,27 +245,20 @@ def plugins():
     return mixed + hosts + again
 
 
-def python():
-    """The Python binding, from the checkout."""
-    options = {"cwd": ROOT / "bindings/python", "timeout": 600}
-    return run(sys.executable, "-m", "pytest", **options)
+def python(*command):
+    """The checkout's package in the checkout's virtual environment."""
+    package = f"PYTHONPATH={ROOT / 'bindings/python/src'}"
+    library = f"RUNGROUP_LIBRARY={LIB / 'librungroup.so.0'}"
+    return ["env", package, library, PYTHON, *command]
 
 
-FROM_CHECKOUT = {
-    **os.environ,
-    "PYTHONPATH": str(ROOT / "bindings/python/src"),
-    "RUNGROUP_LIBRARY": str(LIB / "librungroup.so.0"),
-}
-
-
-def first_in_python():
-    first([sys.executable, "examples/first.py"], env=FROM_CHECKOUT)
+def python_tests():
+    return run(PYTHON, "-m", "pytest", "bindings/python/tests", timeout=600)
 
 
 def four_actors_in_python():
-    command = [sys.executable, "examples/four_actors/main.py"]
-    check = [sys.executable, "scripts/check_four_actors.py"]
-    return run(*check, *command, env=FROM_CHECKOUT)
+    program = python("examples/four_actors/main.py")
+    return run(sys.executable, "scripts/check_four_actors.py", *program)
 
 
 def debian_package():
@@ -380,9 +375,11 @@ def checks():
     yield "first.go", first_in_go
     yield "four_actors in Go", four_actors_in_go
     yield "plugins", plugins
-    yield "Python", python
-    yield "first.py", first_in_python
-    yield "four_actors in Python", four_actors_in_python
+    yield "Python: tests", python_tests
+    yield "Python: first.py", lambda: first(python("examples/first.py"))
+    yield "Python: four_actors", four_actors_in_python
+    packaging = "scripts/check_python.py"
+    yield "Python: packaging", lambda: run(PYTHON, packaging, timeout=600)
     yield "install", lambda: run(sys.executable, "scripts/check_install.py", timeout=600)
     yield "benches", benches
     if shutil.which("valgrind"):
@@ -430,6 +427,8 @@ def carry_out(name, check):
 
 
 def main():
+    # What a shell starts in the background has this ignored, and would pass it on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     alone, together = [], []
     for name, check in checks():

@@ -17,6 +17,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from rungroup import Failure, Group, StuckError, actors
 
 
+def say(line):
+    print(line + "\n", end="")  # in one piece: others print too
+
+
 class Machine:
     """A traffic light. It has a way of its own to be stopped."""
 
@@ -38,7 +42,7 @@ class Machine:
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        print(f"http: {self.command} {self.path}")
+        say(f"http: {self.command} {self.path}")
         time.sleep({"/slow": 2, "/hang": 60}.get(self.path, 0))
         body = f"{self.server.machine}\n".encode()
         self.send_response(200)
@@ -79,14 +83,14 @@ def serve(port, machine, stop):
     except OSError as error:
         raise Failure(1, f"cannot listen on port {port}: {error.strerror}") from None
     with server:
-        print(f"http: listening on http://127.0.0.1:{server.server_port}/")
+        say(f"http: listening on http://127.0.0.1:{server.server_port}/")
         # The stop token is a descriptor as well, for select, poll and asyncio.
         while stop not in select.select([server, stop], [], [])[0]:
             server.handle_request()
 
     # No new connections; those who are being served get their answer.
     with server.answered:
-        print(f"http: stopping, {server.requests} in flight")
+        say(f"http: stopping, {server.requests} in flight")
         server.answered.wait_for(lambda: server.requests == 0)
 
 
@@ -102,7 +106,7 @@ def main():
     group = Group(order="staged", grace=5.0)
     group.add(machine.run, machine.stop, name="machine")
     group.add(lambda stop: serve(int(port), machine, stop), name="http")
-    group.add(*actors.periodic(1.0, lambda: print(f"cron: {machine}")), name="cron")
+    group.add(*actors.periodic(1.0, lambda: say(f"cron: {machine}")), name="cron")
     group.add_signals()
     stuck = False
     try:
