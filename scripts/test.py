@@ -240,8 +240,8 @@ def plugins():
     run("scripts/plugins.sh", timeout=1200)
     probes = [BUILD / f"plugins/probe_{language}.so" for language in ("c", "rust", "go")]
     mixed = run(BUILD / "plugins/mixed", "500" if QUICK else "5000", *probes)
-    hosts = run(sys.executable, "scripts/check_plugins.py")
-    again = run(sys.executable, "scripts/check_plugins.py", "3" if QUICK else "20")
+    hosts = run(PYTHON, "scripts/check_plugins.py")
+    again = run(PYTHON, "scripts/check_plugins.py", "3" if QUICK else "20")
     return mixed + hosts + again
 
 

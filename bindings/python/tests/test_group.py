@@ -138,6 +138,22 @@ def test_stuck_actors_are_named():
     let_go.set()
 
 
+def test_an_interrupt_is_given_the_cause_only_if_it_needs_it():
+    stopped = threading.Event()
+    given = []
+
+    def interrupt(timeout=None):  # like Event.wait's: no place for a cause
+        given.append(timeout)
+        stopped.set()
+
+    group = Group()
+    group.add(stopped.wait, interrupt, name="waits")
+    group.add(lambda: 4, given.append, name="ends")
+    with pytest.raises(Failure):
+        group.run()
+    assert given[0] is None and given[1].code == 4
+
+
 def test_an_interrupt_that_raises_is_kept():
     error = OSError("no")
 

@@ -139,7 +139,7 @@ class Group:
             is what `run` raises if it was the first. An `async def` is run as a
             task in the event loop.
         interrupt: makes execute return; is called once, with the `Cause` if it
-            takes an argument, also when execute has returned already. It must
+            needs an argument, also when execute has returned already. It must
             not wait for its execute. None: execute watches the stop token, or
             is a coroutine, which is cancelled. A coroutine's own interrupt may
             be an `async def`; it is called in the event loop.
@@ -178,8 +178,8 @@ class Group:
                 "pass a function that takes the cause, or nothing"
             )
         else:
-            takes_cause = accepts(interrupt, 1)
-            if not takes_cause and not accepts(interrupt, 0):
+            takes_cause = not accepts(interrupt, 0)
+            if takes_cause and not accepts(interrupt, 1):
                 raise TypeError(
                     f"interrupt of actor {called!r} needs several arguments: it is "
                     "called with the cause, or with none; use functools.partial"
