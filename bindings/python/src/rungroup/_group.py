@@ -90,7 +90,7 @@ class Group:
         order: str = "added",
         logger: logging.Logger | None = None,
     ) -> None:
-        if order not in ORDERS:
+        if not isinstance(order, str) or order not in ORDERS:
             raise ValueError(f"order is {order!r}; it is one of {', '.join(ORDERS)}")
         if logger is not None and not isinstance(
             logger, (logging.Logger, logging.LoggerAdapter)
@@ -239,6 +239,27 @@ class Group:
         self._add(
             Actor("signals", actor.execute, actor.interrupt, signals=actor), "signals"
         )
+
+    def add_systemd(self) -> None:
+        """Adds an actor, named "systemd", that tells the service manager how we are.
+
+        By sd_notify(3): READY=1 once all actors run, STOPPING=1 with the cause as
+        STATUS once the group stops, and WATCHDOG=1 until then, twice as often as
+        the unit's WatchdogSec asks. Without NOTIFY_SOCKET in the environment,
+        which is read here, it only waits for the stop. A manager that can't be
+        told ends the group: `run` raises `Failure` with code 1.
+        """
+        self._check_process()
+        with self._adding:
+            added = lib.rg_add_systemd(self._pointer)
+            if added == _ffi.RG_ESTATE:
+                raise StateError(
+                    "the systemd actor can't be added: the group runs or has run. Add "
+                    "actors before run(), or make another group."
+                )
+            check(added, "the systemd actor can't be added")
+            self._shared = True  # its actor runs on a thread of the library's
+            self._actors.append(None)
 
     def add_native(self, join: Callable[[Any], Any]) -> None:
         """Lets a C library add actors of its own to this group.
