@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -45,9 +46,16 @@ def python(code, *arguments, executable=sys.executable, expected=0, **options):
         [str(executable), "-c", code, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=WATCHDOG,
-        **options,
+        **{"timeout": WATCHDOG, **options},
     )
     output = done.stdout + done.stderr
     assert done.returncode == expected, f"exit status {done.returncode}\n{output}"
     return output
+
+
+@pytest.fixture
+def cc():
+    found = shutil.which("cc")
+    if found is None:
+        pytest.skip("needs cc, a C compiler")
+    return found

@@ -1,82 +1,344 @@
-"""Ctrl-C at a terminal, and SIGTERM."""
+"""Signals: at a terminal, sent, with the program's own handlers, and none lost."""
 
+import importlib.util
 import os
 import pty
 import select
 import signal
 import sys
+import threading
+import time
 
 import pytest
-from conftest import WATCHDOG
+from conftest import WATCHDOG, python
+
+from rungroup import Group, SignalError
+
+ROUNDS = 20_000 if os.environ.get("RUNGROUP_LONG") else 200
+
+
+class Terminal:
+    """A program whose standard streams are a terminal of its own."""
+
+    def __init__(self, *arguments):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execv(sys.executable, [sys.executable, *arguments])
+        self.output = ""
+
+    def until(self, text, times=1):
+        end = time.monotonic() + WATCHDOG / 2
+        while self.output.count(text) < times:
+            left = end - time.monotonic()
+            assert left > 0 and select.select([self.fd], [], [], left)[0], self.output
+            try:
+                data = os.read(self.fd, 4096)
+            except OSError:  # the other side is closed
+                data = b""
+            assert data, self.output
+            self.output += data.decode("utf-8", "replace")
+
+    def press(self, keys):
+        os.write(self.fd, keys)
+
+    def status(self):
+        """Reads to the end; the exit status, negative for a signal."""
+        try:
+            while data := os.read(self.fd, 4096):
+                self.output += data.decode("utf-8", "replace")
+        except OSError:
+            pass
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = 0
+        return os.waitstatus_to_exitcode(status)
+
+    def close(self):
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+@pytest.fixture
+def terminal():
+    opened = []
+
+    def start(*arguments):
+        opened.append(Terminal(*arguments))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()
+
 
 PROGRAM = """
 import signal, threading
 from rungroup import Group
-
-group = Group(grace=30.0)
-
+numbers = (signal.SIGINT, signal.SIGTERM)
+before = [signal.getsignal(number) for number in numbers]
+group = Group(grace=20.0)
 @group.actor
 def waits(stop):
     print("ready", flush=True)
     stop.wait()
-
-if SIGNALS:
+    print("closed", flush=True)
+if {signals}:
     group.add_signals()
-numbers = (signal.SIGINT, signal.SIGTERM)
-before = [signal.getsignal(number) for number in numbers]
 try:
     group.run()
 except BaseException as error:
-    print("raised", type(error).__name__)
+    print("raised", repr(error), flush=True)
+print("stopped by", group.cause.actor, group.cause.code, flush=True)
 assert [signal.getsignal(number) for number in numbers] == before
 assert signal.set_wakeup_fd(-1) == -1
 assert threading.active_count() == 1, threading.enumerate()
-assert [actor.returned is not None for actor in group.report.actors]
-print("code", group.cause.code)
 """
 
 
-def at_terminal(code, act):
-    """Runs a program on a terminal of its own; acts when it is ready."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execv(sys.executable, [sys.executable, "-c", code])
-    output, acted = b"", False
-    while True:
-        assert select.select([terminal], [], [], WATCHDOG)[0], output
+@pytest.mark.parametrize("signals", [True, False])
+def test_ctrl_c_at_a_terminal(terminal, signals):
+    shell = terminal("-c", PROGRAM.format(signals=signals))
+    shell.until("ready")
+    shell.press(b"\x03")
+    assert shell.status() == 0, shell.output
+    assert "closed" in shell.output
+    raised = "SignalError(2)" if signals else "KeyboardInterrupt()"
+    assert f"raised {raised}" in shell.output
+    assert f"stopped by {'signals' if signals else None} 130" in shell.output
+
+
+def test_sigterm(terminal):
+    shell = terminal("-c", PROGRAM.format(signals=True))
+    shell.until("ready")
+    os.kill(shell.pid, signal.SIGTERM)
+    assert shell.status() == 0, shell.output
+    assert "raised SignalError(15)" in shell.output
+    assert "stopped by signals 143" in shell.output
+
+
+@pytest.mark.parametrize("signals", [True, False])
+def test_second_ctrl_c_gives_up(terminal, signals):
+    """A stuck actor without a grace: the second one is Python's own."""
+    shell = terminal(
+        "-c",
+        f"""
+import threading
+from rungroup import Group
+group = Group()
+def stuck():
+    print("ready", flush=True)
+    threading.Event().wait()
+group.add(stuck, lambda cause: print("interrupted", flush=True))
+if {signals}:
+    group.add_signals()
+try:
+    group.run()
+except KeyboardInterrupt:
+    print("gave up", flush=True)
+""",
+    )
+    shell.until("ready")
+    shell.press(b"\x03")
+    shell.until("interrupted")
+    shell.press(b"\x03")
+    assert shell.status() == 0, shell.output
+    assert "gave up" in shell.output
+
+
+def test_in_ipython(terminal, tmp_path):
+    if importlib.util.find_spec("IPython") is None:
+        pytest.skip("IPython is not installed")
+    os.environ["IPYTHONDIR"] = str(tmp_path)
+    try:
+        shell = terminal("-m", "IPython", "--simple-prompt", "--no-banner")
+    finally:
+        del os.environ["IPYTHONDIR"]
+    shell.until("In [1]:")
+    shell.press(b"import rungroup, sys; g = rungroup.Group(grace=20.0)\n")
+    shell.until("In [2]:")
+    shell.press(
+        b"g.add(lambda s: sys.stdout.write('re' + 'ady\\n') and s.wait() and 0)\n"
+    )
+    shell.until("In [3]:")
+    shell.press(b"g.run()\n")
+    shell.until("ready\r\n")
+    shell.press(b"\x03")
+    shell.until("KeyboardInterrupt")
+    shell.until("In [4]:")
+    shell.press(b"print('cause', g.cause.code, g.report.actors[0].state)\n")
+    shell.until("cause 130 returned")
+    shell.press(b"exit()\n")
+    assert shell.status() == 0
+
+
+def group_that(execute):
+    """Waits for the stop beside an actor that does `execute(stop)`."""
+    group = Group()
+    group.add(lambda stop: stop.wait() and None, name="waits")
+
+    def does(stop):
+        execute()
+        stop.wait()
+
+    group.add(does)
+    return group
+
+
+def kill(number):
+    return lambda: os.kill(os.getpid(), number)
+
+
+@pytest.fixture
+def handlers():
+    """The handlers and the wakeup descriptor, as pytest has them."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_under_pytest(handlers):
+    with pytest.raises(KeyboardInterrupt):
+        group_that(kill(signal.SIGINT)).run()
+    group = group_that(kill(signal.SIGTERM))
+    group.add_signals()
+    with pytest.raises(SignalError) as caught:
+        group.run()
+    assert (caught.value.signum, caught.value.code) == (signal.SIGTERM, 143)
+    assert str(caught.value) == "SIGTERM"
+
+
+def test_off_the_main_thread(handlers):
+    raised = []
+
+    def run():
+        group = group_that(kill(signal.SIGTERM))
+        group.add_signals()
         try:
-            data = os.read(terminal, 4096)
-        except OSError:  # how a terminal says that the other side is closed
-            break
-        if not data:
-            break
-        output += data
-        if b"ready\r\n" in output and not acted:
-            acted = True
-            act(pid, terminal)
-    os.close(terminal)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0, output.decode()
-    return output.decode()
+            group.run()
+        except SignalError as error:
+            raised.append(error.signum)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert raised == [signal.SIGTERM]
 
 
-def ctrl_c(pid, terminal):
-    os.write(terminal, b"\x03")
+def test_handler_of_the_program_runs_while_the_group_does(handlers):
+    seen = []
+    group = group_that(kill(signal.SIGUSR1))
+
+    def handler(number, frame):
+        assert threading.current_thread() is threading.main_thread()
+        seen.append(number)
+        group.stop()
+
+    signal.signal(signal.SIGUSR1, handler)
+    group.run()
+    assert seen == [signal.SIGUSR1]
+    assert signal.getsignal(signal.SIGUSR1) is handler
 
 
-def sigterm(pid, terminal):
-    os.kill(pid, signal.SIGTERM)
+def test_handler_of_the_program_is_called_too(handlers):
+    seen = []
+    signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    group = group_that(kill(signal.SIGTERM))
+    group.add_signals(signal.SIGTERM)
+    with pytest.raises(SignalError):
+        group.run()
+    assert seen == [signal.SIGTERM]
+    os.kill(os.getpid(), signal.SIGTERM)  # and alone again afterwards
+    assert seen == [signal.SIGTERM] * 2
 
 
-@pytest.mark.parametrize(
-    ("signals", "act", "raised", "code"),
-    [
-        (True, ctrl_c, "SignalError", 130),
-        (True, sigterm, "SignalError", 143),
-        (False, ctrl_c, "KeyboardInterrupt", 130),
-    ],
-)
-def test_a_signal_ends_the_group(signals, act, raised, code):
-    output = at_terminal(PROGRAM.replace("SIGNALS", str(signals)), act)
-    assert f"raised {raised}\r\n" in output
-    assert f"code {code}\r\n" in output
+def test_what_a_handler_raises_is_raised_after_the_stop(handlers):
+    class Alarm(Exception):
+        pass
+
+    def handler(number, frame):
+        raise Alarm
+
+    signal.signal(signal.SIGUSR1, handler)
+    group = group_that(kill(signal.SIGUSR1))
+    with pytest.raises(Alarm):
+        group.run()
+    assert [actor.state for actor in group.report.actors] == ["returned", "returned"]
+
+
+def test_an_ignored_signal_stays_ignored(handlers):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def execute():
+        os.kill(os.getpid(), signal.SIGTERM)
+        group.stop(7)
+
+    group = group_that(execute)
+    group.add_signals(signal.SIGTERM)
+    with pytest.raises(Exception) as caught:
+        group.run()
+    assert getattr(caught.value, "code", None) == 7
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+
+
+def test_wakeup_descriptor_is_forwarded_and_restored(handlers):
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    try:
+        signal.signal(signal.SIGUSR1, lambda number, frame: group.stop())
+        group = group_that(kill(signal.SIGUSR1))
+        group.run()
+    finally:
+        assert signal.set_wakeup_fd(-1) == writer
+    assert os.read(reader, 10) == bytes([signal.SIGUSR1])
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, 0, 9999, -1])
+def test_no_signal(number):
+    with pytest.raises(ValueError, match=r"\d"):
+        Group().add_signals(number)
+
+
+LOOP = """
+import os, signal, sys, threading
+from rungroup import Group, SignalError
+for number in range(int(sys.argv[1])):
+    group = Group()
+    listening = number % 2
+    group.add(lambda stop: stop.wait() and None)
+    # Sent at any place of the run: as it begins, and once it waits.
+    def send(stop):
+        for _ in range(number % 64):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+        stop.wait()
+    group.add(send)
+    if listening:
+        group.add_signals()
+    try:
+        group.run()
+    except KeyboardInterrupt:
+        assert not listening
+    except SignalError:
+        assert listening
+    else:
+        raise SystemExit("lost")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+assert threading.active_count() == 1, threading.enumerate()
+print("none lost")
+"""
+
+
+def test_no_signal_is_lost():
+    if ROUNDS > 1000:
+        import faulthandler
+
+        faulthandler.cancel_dump_traceback_later()
+    output = python(LOOP, ROUNDS, timeout=max(WATCHDOG, ROUNDS // 10))
+    assert "none lost" in output

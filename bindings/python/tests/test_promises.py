@@ -1,0 +1,461 @@
+"""The group's own promises that the shared table does not reach."""
+
+import ctypes
+import gc
+import logging
+import os
+import subprocess
+import sys
+import threading
+import traceback
+
+import pytest
+from conftest import ROOT, python
+
+from rungroup import Failure, Group, SignalError, StateError, StuckError
+
+
+def ends():
+    pass
+
+
+def nothing(cause):
+    pass
+
+
+# ---- exceptions ----
+
+
+@pytest.mark.parametrize(
+    "kind", [LookupError, SystemExit, KeyboardInterrupt, BaseException]
+)
+def test_the_original_exception_is_raised(kind):
+    original = kind("gone")
+
+    def fails(stop):
+        raise original
+
+    group = Group()
+    group.add(fails)
+    with pytest.raises(kind) as caught:
+        group.run()
+    assert caught.value is original
+    frames = [frame.name for frame in traceback.extract_tb(original.__traceback__)]
+    assert "fails" in frames
+    assert group.cause.exception is original
+
+
+def test_what_others_raise_is_in_the_report():
+    group = Group()
+
+    def first(stop):
+        raise LookupError("one")
+
+    def second(stop):
+        stop.wait()
+        raise OSError("two")
+
+    def interrupt():
+        raise ValueError("three")
+
+    group.add(first)
+    group.add(second, interrupt)
+    with pytest.raises(LookupError):
+        group.run()
+    report = group.report
+    assert [str(error) for error in report.exceptions] == ["one", "two", "three"]
+    assert report.actors[1].state == "raised"
+    assert report.actors[1].message == "OSError: two"
+    assert report.actors[1].complaint == "ValueError: three"
+    if sys.version_info >= (3, 11):
+        assert report.exception_group().exceptions == report.exceptions
+    else:
+        with pytest.raises(NotImplementedError):
+            report.exception_group()
+
+
+def test_failure_and_codes():
+    group = Group()
+
+    def fails(stop):
+        raise Failure(7, "no cheese")
+
+    group.add(fails)
+    with pytest.raises(Failure, match="no cheese") as caught:
+        group.run()
+    assert caught.value.code == group.cause.code == 7
+    group = Group()
+    group.add(lambda stop: 2**40)
+    with pytest.raises(OverflowError, match="C int"):
+        group.run()
+
+
+# ---- the grace, the report, the logger ----
+
+
+@pytest.mark.parametrize("what", ["execute", "interrupt", "both"])
+def test_stuck(what):
+    let_go = threading.Event()
+    stopped = threading.Event()
+    group = Group(grace=0.05)
+
+    def execute():
+        (stopped if what == "interrupt" else let_go).wait()
+
+    def interrupt():
+        stopped.set()
+        if what != "execute":
+            let_go.wait()
+
+    group.add(execute, interrupt, name="stuck")
+    group.add(lambda stop: (_ for _ in ()).throw(LookupError("why")), name="fails")
+    with pytest.raises(StuckError, match="'stuck' had not returned") as caught:
+        group.run()
+    assert caught.value.actors == ("stuck",)
+    assert isinstance(caught.value.__cause__, LookupError)
+    assert isinstance(caught.value, TimeoutError)
+    entry = group.report.actors[0]
+    assert entry.stuck == what
+    assert str(group.report).index("stuck") >= 0
+    del group, caught  # what is stuck keeps what it touches (rule 11)
+    gc.collect()
+    let_go.set()
+
+
+def test_report():
+    group = Group()
+    group.add(lambda stop: stop.wait() and 4, name="waits")
+    group.add(ends, nothing)
+    before = group.report
+    assert [actor.state for actor in before.actors] == ["added", "added"]
+    assert before.cause is None and before.actors[0].started is None
+    group.run()
+    waits, ended = group.report.actors
+    assert (waits.name, waits.state, waits.code) == ("waits", "returned", 4)
+    assert (ended.name, ended.code, ended.stuck, ended.exception) == ("ends", 0, "", None)
+    assert 0 <= waits.started <= waits.returned
+    assert ended.returned <= waits.interrupting <= waits.interrupted
+    assert "waits" in str(group.report) and '"traceEvents"' in group.report.to_trace()
+    assert group.report._repr_html_().count('class="row"') == 2
+
+
+def test_logger(caplog):
+    logger = logging.getLogger("test-rungroup")
+    caplog.set_level(logging.DEBUG, "test-rungroup")
+    group = Group(logger=logger)
+
+    def fails(stop):
+        raise LookupError("gone")
+
+    def interrupt():
+        raise OSError("no")
+
+    group.add(lambda stop: stop.wait() and 0, interrupt, name="waits")
+    group.add(fails)
+    with pytest.raises(LookupError):
+        group.run()
+    said = [record.getMessage() for record in caplog.records]
+    assert "waits: started" in said and "waits: interrupting" in said
+    assert any(line.startswith("stopping: 'fails' ended with") for line in said)
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert {str(record.exc_info[1]) for record in errors} == {"gone", "no"}
+    assert {record.rungroup_actor for record in errors} == {"fails", "waits"}
+
+
+def test_a_logger_that_fails_is_reported_and_harms_nothing(caplog):
+    class Bad(logging.Handler):
+        def handle(self, record):
+            raise RuntimeError("bad handler")
+
+    logger = logging.Logger("bad")
+    logger.addHandler(Bad())
+    group = Group(logger=logger)
+    group.add(ends, nothing)
+    group.run()
+    assert any("the logger failed" in record.getMessage() for record in caplog.records)
+
+
+def test_thread_names():
+    group = Group()
+    names = []
+    group.add(lambda stop: names.append(threading.current_thread().name), name="mine")
+    group.run()
+    assert names == ["mine"]
+
+
+# ---- stopping ----
+
+
+def test_stop_before_and_during():
+    group = Group()
+    group.add(lambda stop: pytest.fail("it was started"))
+    group.stop(3)
+    assert group.stopping and group.stop_token.wait(0)
+    with pytest.raises(Failure) as caught:
+        group.run()
+    assert caught.value.code == 3
+    group = Group()
+
+    @group.actor
+    def stops(stop):
+        assert not stop.is_set() and not stop.wait(0)
+        group.stop()
+        group.stop(5)  # the first wins
+        assert stop.wait()
+
+    group.run()
+    assert (group.cause.actor, group.cause.index, group.cause.code) == (None, -1, 0)
+
+
+# ---- bad input ----
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "sentence"),
+    [
+        (lambda g: g.add(None, nothing), TypeError, "pass a function"),
+        (lambda g: g.add(ends(), nothing), TypeError, "can't be called"),
+        (lambda g: g.add(ends), TypeError, "no interrupt"),
+        (lambda g: g.add(lambda a, b: 0, nothing), TypeError, "functools.partial"),
+        (lambda g: g.add(ends, 5), TypeError, "interrupt of actor 'ends'"),
+        (lambda g: g.add(ends, lambda a, b: 0), TypeError, "functools.partial"),
+        (lambda g: g.add(ends, nothing, name=5), TypeError, "name is 5"),
+        (lambda g: g.add(ends, nothing, name="a\0b"), ValueError, "NUL"),
+        (lambda g: g.add(ends, nothing, name="n" * 256), ValueError, "255 bytes"),
+        (lambda g: g.stop("1"), TypeError, "code is '1'"),
+        (lambda g: g.stop(True), TypeError, "code is True"),
+        (lambda g: g.stop(2**31), ValueError, "C int"),
+        (lambda g: g.add_native(None), TypeError, "join is None"),
+        (lambda g: g.add_native(lambda p: -10001), ValueError, "native actors"),
+        (lambda g: Group(grace=-1), ValueError, "grace is -1"),
+        (lambda g: Group(grace=float("nan")), ValueError, "grace is nan"),
+        (lambda g: Group(grace=float("inf")), ValueError, "None waits for ever"),
+        (lambda g: Group(grace="1"), TypeError, "number of seconds"),
+        (lambda g: Group(grace=True), TypeError, "number of seconds"),
+        (lambda g: Group(order="sideways"), ValueError, "added, reverse, staged"),
+        (lambda g: Group(order=None), ValueError, "order is None"),
+        (lambda g: Group(order=[]), ValueError, "order is []"),
+        (lambda g: Group(logger=print), TypeError, "logging.Logger"),
+    ],
+)
+def test_bad_input_loses_nothing(make, kind, sentence):
+    group = Group()
+    group.add(ends, nothing)
+    with pytest.raises(kind) as caught:
+        make(group)
+    assert sentence in str(caught.value)
+    assert len(group.report.actors) == 1
+    group.run()
+
+
+def test_async_interrupt_of_a_thread_is_refused():
+    async def interrupt():
+        pass
+
+    with pytest.raises(TypeError, match="coroutine function"):
+        Group().add(ends, interrupt)
+
+
+def test_misuse_says_what_to_do():
+    group = Group()
+    group.add(ends, nothing)
+    group.run()
+    for call in (
+        lambda: group.add(ends, nothing),
+        group.add_signals,
+        group.add_systemd,
+        group.run,
+    ):
+        with pytest.raises(StateError):
+            call()
+
+
+def test_run_in_two_threads():
+    group = Group()
+    results = []
+
+    @group.actor
+    def runs_again(stop):
+        def second():
+            try:
+                group.run()
+            except StateError as error:
+                results.append(error)
+
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+
+    group.run()
+    assert len(results) == 1
+
+
+# ---- with C ----
+
+PLUGIN = """
+#include <rungroup.h>
+static int calls;
+static int execute(void *group) { rg_wait_stop(group, -1); calls++; return 11; }
+static void interrupt(const rg_cause *cause, void *group) {
+    (void)group;
+    if (cause->code == 3) calls += 10;
+}
+int join(rg_group *group) {
+    rg_actor actor = {.size = sizeof actor, .name = "plugin", .execute = execute,
+                      .interrupt = interrupt, .userdata = group};
+    return rg_add_actor(group, &actor);
+}
+int called(void) { return calls; }
+"""
+
+
+def test_add_native(tmp_path, cc):
+    source = tmp_path / "plugin.c"
+    source.write_text(PLUGIN)
+    plugin = tmp_path / "plugin.so"
+    command = [cc, "-shared", "-fPIC", "-I", ROOT / "include", source, "-o", plugin]
+    command += [os.environ["RUNGROUP_LIBRARY"]]
+    subprocess.run(command, check=True)
+    library = ctypes.CDLL(str(plugin))
+    group = Group()
+    group.add_native(library.join)
+    group.add(lambda stop: 3, name="python")
+    with pytest.raises(Failure) as caught:
+        group.run()
+    assert caught.value.code == 3
+    assert library.called() == 11
+    entry = group.report.actors[0]
+    assert (entry.name, entry.state, entry.code) == ("plugin", "returned", 11)
+
+
+# ---- processes, interpreters ----
+
+
+def test_fork_is_refused():
+    output = python("""
+import os, warnings
+warnings.simplefilter("ignore")
+import rungroup
+group = rungroup.Group()
+group.add(lambda stop: None)
+child = os.fork()
+if child == 0:
+    status = 1
+    try:
+        group.run()
+    except rungroup.StateError as error:
+        if "spawn" in str(error):
+            mine = rungroup.Group()  # one of the child's own works
+            mine.add(lambda stop: None)
+            mine.run()
+            del group
+            status = 0
+    os._exit(status)
+assert os.waitpid(child, 0)[1] == 0
+group.run()
+print("both ran")
+""")
+    assert "both ran" in output
+
+
+def test_subinterpreter_is_refused():
+    output = python("""
+import sys
+try:
+    import _interpreters as subs
+except ImportError:
+    import _xxsubinterpreters as subs
+code = '''
+try:
+    import rungroup
+except ImportError as error:
+    assert "subinterpreter" in str(error), error
+else:
+    raise AssertionError("it was imported")
+'''
+sub = subs.create()
+failed = subs.run_string(sub, code)
+assert failed is None, failed
+print("refused")
+""")
+    assert "refused" in output
+
+
+@pytest.mark.parametrize("logger", [True, False])
+@pytest.mark.parametrize("coroutine", [True, False])
+def test_exit_with_a_stuck_actor(coroutine, logger):
+    output = python(f"""
+import asyncio, logging, threading, rungroup
+logger = logging.getLogger() if {logger} else None
+group = rungroup.Group(grace=0.05, logger=logger)
+def stuck():
+    threading.Event().wait()
+async def coroutine():
+    threading.Event().wait()
+group.add(coroutine if {coroutine} else stuck, lambda cause: None)
+group.add(lambda stop: None)
+try:
+    group.run()
+except rungroup.StuckError as error:
+    print("stuck", error.actors)
+""")
+    assert "stuck ('" in output and "Fatal" not in output
+
+
+# ---- nothing is left ----
+
+
+def test_nothing_is_left():
+    def cycle(number):
+        group = Group(grace=30.0 if number % 2 else None)
+        group.add(lambda stop: stop.wait() and 0)
+        group.add(ends, nothing)
+        if number % 4 == 0:
+            assert group.stop_fd >= 0
+        group.run()
+        assert len(group.report.actors) == 2
+
+    def measure():
+        gc.collect()
+        with open("/proc/self/statm") as file:
+            pages = int(file.read().split()[1])
+        return (
+            threading.active_count(),
+            len(os.listdir("/proc/self/fd")),
+            pages * os.sysconf("SC_PAGESIZE"),
+        )
+
+    for number in range(500):
+        cycle(number)
+    threads, files, memory = measure()
+    for number in range(2000):
+        cycle(number)
+    threads_after, files_after, memory_after = measure()
+    assert (threads_after, files_after) == (threads, files)
+    assert memory_after - memory < 2_000_000  # 1 kB a group would show
+
+
+def test_add_systemd(monkeypatch):
+    import socket
+
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    name = f"\0rungroup-python-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name)
+        monkeypatch.setenv("NOTIFY_SOCKET", "@" + name[1:])
+        group = Group()
+        group.add_systemd()
+        received = []
+
+        @group.actor
+        def ends_when_ready(stop):
+            received.append(manager.recv(1000))
+
+        group.run()
+        received.append(manager.recv(1000))
+    assert b"READY=1" in received[0] and b"STOPPING=1" in received[1]
+    assert [actor.name for actor in group.report.actors] == ["systemd", "ends_when_ready"]
+
+
+def test_signal_error_says_which():
+    assert str(SignalError(2)) == "SIGINT" and SignalError(2).code == 130
