@@ -321,12 +321,15 @@ def test_context_variables():
     async def main():
         variable.set("outer")
         seen = []
+        begun = threading.Event()
 
         async def coroutine():
             seen.append(variable.get())
             variable.set("inner")
+            begun.set()
 
         def thread(stop):
+            begun.wait()  # its return would cancel the coroutine before that
             seen.append(variable.get())
 
         group = Group()
