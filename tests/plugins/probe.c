@@ -1,5 +1,6 @@
 /* A test's actor in C: what it does is its argument. See mixed.c. */
 #include <rungroup.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,10 +8,18 @@
 typedef struct probe {
     rg_group *group;
     char does[64];
+    char heard[64]; /* by the interrupt, then told */
+    sem_t told;
 } probe;
 
+static void interrupt(const rg_cause *cause, void *userdata) {
+    probe *self = userdata;
+    strncpy(self->heard, cause->message, sizeof self->heard - 1);
+    sem_post(&self->told);
+}
+
 static int execute(void *userdata) {
-    const probe *self = userdata;
+    probe *self = userdata;
     if (strcmp(self->does, "return") == 0)
         return 3;
     if (strcmp(self->does, "fail") == 0)
@@ -18,7 +27,10 @@ static int execute(void *userdata) {
     while (strcmp(self->does, "stick") == 0)
         pause();
     rg_wait_stop(self->group, -1);
-    return 0;
+    if (strcmp(self->does, "echo") != 0)
+        return 0;
+    sem_wait(&self->told);
+    return rg_fail(5, self->heard);
 }
 
 int plugin_join(rg_group *group, const char *argument);
@@ -28,11 +40,12 @@ int plugin_join(rg_group *group, const char *argument) {
     if (self == NULL)
         return RG_ENOMEM;
     self->group = group;
+    sem_init(&self->told, 0, 0);
     strncpy(self->does, argument, sizeof self->does - 1);
     rg_actor actor = {.size = sizeof actor,
                       .name = "C",
                       .execute = execute,
-                      .interrupt = rg_interrupt_none,
+                      .interrupt = interrupt,
                       .userdata = self,
                       .release = free};
     int error = rg_add_actor(group, &actor);

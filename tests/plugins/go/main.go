@@ -25,6 +25,10 @@ func run(ctx context.Context, does string) error {
 		select {}
 	}
 	<-ctx.Done()
+	var cause *rungroup.ActorError
+	if does == "echo" && errors.As(context.Cause(ctx), &cause) {
+		return errors.New(cause.Message)
+	}
 	return nil
 }
 

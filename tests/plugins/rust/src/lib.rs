@@ -1,10 +1,11 @@
 //! A test's actor in Rust: what it does is its argument. See mixed.c.
 
-use rungroup::{Error, Host, interrupt_none};
+use rungroup::{Error, Host};
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 fn join(host: &Host, does: String) -> Result<(), Error> {
     let stop = host.stop_token()?;
+    let (told, heard) = std::sync::mpsc::channel();
     let execute = move || -> Result<i32, String> {
         match does.as_str() {
             "return" => Ok(3),
@@ -12,13 +13,16 @@ fn join(host: &Host, does: String) -> Result<(), Error> {
             "stick" => loop {
                 std::thread::park();
             },
+            "echo" => Err(heard.recv().unwrap_or_default()),
             _ => {
                 stop.wait();
                 Ok(0)
             }
         }
     };
-    host.add("Rust", execute, interrupt_none)
+    host.add("Rust", execute, move |cause| {
+        let _ = told.send(cause.message().to_owned());
+    })
 }
 
 /// Adds the actor.
