@@ -7,7 +7,9 @@ root=$PWD
 out=$root/build/plugins
 [ -d .venv/go/bin ] && PATH=$root/.venv/go/bin:$PATH
 export GOTOOLCHAIN=local GOFLAGS=-buildvcs=false
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
+# Of its own: a plugin builds the library with its own profile, and would put that
+# into the place of the one that is shipped.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}/plugins
 strict=(-std=c99 -Wall -Wextra -Wpedantic -Wstrict-prototypes -Werror -O1 -g -Iinclude)
 link=("-L$root/build/lib" -lrungroup "-Wl,-rpath,$root/build/lib")
 

@@ -186,8 +186,11 @@ static void a_kept_report(void) {
     CHECK(rg_drive_return(group, 1, 3, "enough") > 0);
     rg_step step;
     CHECK_INT(report(group, NULL, 0, &step), RG_STEP_INTERRUPT);
+    CHECK_INT(step.first, 1);
+    CHECK_INT(step.last, 0);
+    /* One of a row: the host goes on to the next without asking. */
     CHECK_INT(rg_drive_interrupted(group, 1, "it jams"), RG_DRIVE_WAKE);
-    CHECK_INT(report(group, NULL, 0, &step), RG_STEP_INTERRUPT);
+    CHECK_INT(report(group, NULL, 0, &step), RG_STEP_WAIT);
     rg_drive_event rest[] = {event(RG_EVENT_INTERRUPTED, 0, 0, 1000),
                              event(RG_EVENT_RETURNED, 0, 2, 1000)};
     CHECK_INT(report(group, rest, 2, &step), RG_STEP_FINISH);
