@@ -277,6 +277,7 @@ func (g *Group) begin() (*run, action, error) {
 	}
 	g.pending = 0
 	g.run = r
+	r.told(first) // an actor of C code's may have returned already
 	return r, first, nil
 }
 

@@ -145,16 +145,59 @@ func TestPanicAndGoexit(t *testing.T) {
 	}
 }
 
+// An actor of C code's that has returned when the others are being started.
+func TestStoppingFromTheBeginning(t *testing.T) {
+	for _, order := range []Order{OrderAdded, OrderReverse, OrderStaged} {
+		g := New(WithOrder(order))
+		var told [3]error
+		for i := range told {
+			i := i
+			execute, interrupt := waiter(nil)
+			g.Add(execute, func(err error) { told[i] = err; interrupt(err) })
+		}
+		must(t, g.AddNative(func(group unsafe.Pointer) error { return ctest.AddDone(group, "c's", 7) }))
+		var actor *ActorError
+		if err := finishes(t, g); !errors.As(err, &actor) || actor.Message != "at once" {
+			t.Error(order, err)
+		}
+		for i, err := range told {
+			if !errors.As(err, &actor) || actor.Code() != 7 {
+				t.Error(order, i, err)
+			}
+		}
+	}
+}
+
 // An interrupt that leaves the goroutine of Run: all is stopped first.
 func TestGoexitInInterrupt(t *testing.T) {
-	var g Group
-	interrupts := 0
-	execute, interrupt := waiter(nil)
-	g.Add(returns(errors.New("first")))
-	for i := 0; i < 2; i++ {
-		g.Add(func() error { return nil }, func(error) { interrupts++; runtime.Goexit() })
+	for _, order := range []Order{OrderAdded, OrderReverse, OrderStaged} {
+		for leaving := 1; leaving <= 4; leaving++ {
+			for from := 0; from+leaving <= 4; from++ {
+				goexitInInterrupts(t, order, from, leaving)
+			}
+		}
 	}
-	g.Add(execute, func(err error) { interrupts++; interrupt(err) })
+}
+
+// goexitInInterrupts has so many of four interrupts, one after another, leave.
+func goexitInInterrupts(t *testing.T, order Order, from, leaving int) {
+	g := New(WithOrder(order))
+	var interrupts [4]int
+	first := errors.New("first")
+	for i := range interrupts {
+		i := i
+		execute, interrupt := waiter(nil)
+		if i == 0 {
+			execute = func() error { return first }
+		}
+		g.Add(execute, func(err error) {
+			interrupts[i]++
+			interrupt(err)
+			if i >= from && i < from+leaving {
+				runtime.Goexit()
+			}
+		})
+	}
 	ended := make(chan bool)
 	go func() {
 		came := false
@@ -171,8 +214,14 @@ func TestGoexitInInterrupt(t *testing.T) {
 		panic("hangs")
 	}
 	report := g.Report()
-	if !report.Finished || interrupts != 3 || report.Actors[2].Complaint == "" || report.Actors[3].State != StateReturned {
-		t.Error(interrupts, report)
+	if !report.Finished || report.Err != first || interrupts != [4]int{1, 1, 1, 1} {
+		t.Error(order, from, leaving, interrupts, report)
+	}
+	for i, actor := range report.Actors {
+		left := i >= from && i < from+leaving
+		if actor.State != StateReturned || (actor.Complaint != "") != left {
+			t.Error(order, from, leaving, i, actor)
+		}
 	}
 }
 

@@ -284,8 +284,24 @@ const (
 	finish       action = C.RG_STEP_FINISH
 )
 
-func (s *stepper) row() (first, last int) {
-	return int(s.next.step.first), int(s.next.step.last)
+// row is actors to interrupt one after another.
+type row struct{ at, by, left int }
+
+// next takes an actor from the row, before its interrupt is called: that may
+// never come back.
+func (r *row) next() int {
+	index := r.at
+	r.at += r.by
+	r.left--
+	return index
+}
+
+func (s *stepper) row() row {
+	first, last := int(s.next.step.first), int(s.next.step.last)
+	if last < first {
+		return row{first, -1, first - last + 1}
+	}
+	return row{first, 1, last - first + 1}
 }
 func (s *stepper) waitNanos() int64 { return int64(s.next.step.wait_ns) }
 func (s *stepper) returns() int     { return int(s.next.step.returns) }

@@ -32,7 +32,7 @@ type run struct {
 	cause  error
 	caused bool
 	// row is what is left to do of a row of interrupts.
-	at, last int
+	row row
 
 	// errs are the actors' errors, each written by its actor before its event.
 	errs []error
@@ -130,18 +130,23 @@ func (r *run) advance() action {
 		g.mu.Unlock()
 		panic("rungroup: the library refused what happened: " + err.Error())
 	}
+	r.told(next)
+	g.mu.Unlock()
+	r.log()
+	return next
+}
+
+// told takes in what the library says is next, with the group's lock held.
+func (r *run) told(next action) {
 	if next != wait {
-		g.closeStops()
+		r.group.closeStops()
 	}
 	if next == interruptRow {
-		r.at, r.last = r.step.row()
+		r.row = r.step.row()
 		if !r.caused {
 			r.cause, r.caused = r.causeError(r.step.cause()), true
 		}
 	}
-	g.mu.Unlock()
-	r.log()
-	return next
 }
 
 // now is this run's clock.
@@ -249,21 +254,12 @@ func (r *run) execute(index int) {
 // interruptRow calls the interrupts of a row, one after another. With a grace
 // each has a goroutine of its own, so that one that blocks holds up nobody.
 func (r *run) interruptRow() {
-	for {
-		index := r.at
-		switch {
-		case r.at < r.last:
-			r.at++
-		case r.at > r.last:
-			r.at--
-		}
+	for r.row.left > 0 {
+		index := r.row.next()
 		if r.group.graced {
 			go r.interrupt(index)
 		} else {
 			r.interrupt(index)
-		}
-		if index == r.last {
-			return
 		}
 	}
 }

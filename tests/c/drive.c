@@ -148,6 +148,42 @@ static void mixed(void) {
     rg_free(group);
 }
 
+/* A row that the host was told at once, reported one after another with texts. */
+static void a_row_one_by_one(void) {
+    for (int order = RG_ORDER_ADDED; order <= RG_ORDER_REVERSE; order++) {
+        rg_group *group = driven(3, order);
+        rg_step step;
+        CHECK_INT(rg_drive_begin(group), 0);
+        rg_drive_event first = event(RG_EVENT_RETURNED, 1, 7, 900);
+        CHECK_INT(report(group, &first, 1, &step), RG_STEP_INTERRUPT);
+        const size_t ends[] = {step.first, step.last};
+        CHECK_INT(ends[0] + ends[1], 2);
+        /* Not called yet, by the order that was told. */
+        CHECK_INT(rg_drive_interrupted(group, ends[1], NULL), RG_ESTATE);
+        CHECK_INT(rg_drive_interrupted(group, 1, NULL), RG_ESTATE);
+        CHECK(rg_drive_interrupted(group, ends[0], "it jams") >= 0);
+        CHECK_INT(rg_drive_interrupted(group, ends[0], NULL), RG_ESTATE);
+        CHECK(rg_drive_interrupted(group, 1, NULL) >= 0);
+        /* The rest in another way. */
+        rg_drive_event last = event(RG_EVENT_INTERRUPTED, ends[1], 0, 1000);
+        CHECK_INT(report(group, &last, 1, &step), RG_STEP_WAIT);
+        CHECK_INT(step.returns, 2);
+        rg_drive_record records[3];
+        CHECK_INT(rg_drive_records(group, records, 3), 0);
+        CHECK(records[ends[0]].interrupted_ns <= records[1].interrupting_ns);
+        CHECK(records[1].interrupted_ns <= records[ends[1]].interrupting_ns);
+        rg_actor_report actor;
+        actor.size = sizeof actor;
+        CHECK_INT(rg_get_report(group, ends[0], &actor), 0);
+        CHECK_STR(actor.complaint, "it jams");
+        rg_drive_event rest[] = {event(RG_EVENT_RETURNED, 0, 0, 1000),
+                                 event(RG_EVENT_RETURNED, 2, 0, 1000)};
+        CHECK_INT(report(group, rest, 2, &step), RG_STEP_FINISH);
+        CHECK_INT(step.code, 7);
+        rg_free(group);
+    }
+}
+
 static void refused(void) {
     rg_group *group = driven(2, RG_ORDER_ADDED);
     rg_step step;
@@ -186,11 +222,9 @@ static void a_kept_report(void) {
     CHECK(rg_drive_return(group, 1, 3, "enough") > 0);
     rg_step step;
     CHECK_INT(report(group, NULL, 0, &step), RG_STEP_INTERRUPT);
-    CHECK_INT(step.first, 1);
     CHECK_INT(step.last, 0);
-    /* One of a row: the host goes on to the next without asking. */
     CHECK_INT(rg_drive_interrupted(group, 1, "it jams"), RG_DRIVE_WAKE);
-    CHECK_INT(report(group, NULL, 0, &step), RG_STEP_WAIT);
+    CHECK_INT(report(group, NULL, 0, &step), RG_STEP_WAIT); /* the row was told */
     rg_drive_event rest[] = {event(RG_EVENT_INTERRUPTED, 0, 0, 1000),
                              event(RG_EVENT_RETURNED, 0, 2, 1000)};
     CHECK_INT(report(group, rest, 2, &step), RG_STEP_FINISH);
@@ -227,6 +261,7 @@ int main(void) {
     CASE(patience);
     CASE(stuck_ones_report_late);
     CASE(mixed);
+    CASE(a_row_one_by_one);
     CASE(refused);
     CASE(a_kept_report);
     return finish("drive");

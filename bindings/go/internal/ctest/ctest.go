@@ -66,6 +66,14 @@ static int add(void *group, const char *name, int waits, int code, const char *m
 	return error;
 }
 
+static void complete_at_once(rg_completion *done, void *code) {
+	rg_complete(done, (int)(intptr_t)code, "at once");
+}
+
+static int add_done(void *group, const char *name, int code) {
+	return rg_add_async(group, name, complete_at_once, rg_interrupt_none, (void *)(intptr_t)code, NULL);
+}
+
 static int flags(int number) {
 	struct sigaction current;
 	return sigaction(number, NULL, &current) == 0 ? current.sa_flags : -1;
@@ -100,6 +108,13 @@ func Add(group unsafe.Pointer, name string, waits, code int, message string) err
 	defer C.free(unsafe.Pointer(cName))
 	defer C.free(unsafe.Pointer(cMessage))
 	return failure(C.add(group, cName, C.int(waits), C.int(code), cMessage))
+}
+
+// AddDone adds an actor that has returned before the run's begin is over.
+func AddDone(group unsafe.Pointer, name string, code int) error {
+	cName := C.CString(name)
+	defer C.free(unsafe.Pointer(cName))
+	return failure(C.add_done(group, cName, C.int(code)))
 }
 
 // AddSignals adds the library's signal actor.
