@@ -294,8 +294,9 @@ impl Shared {
             if driver != Driver::Host && actors.iter().any(Option::is_none) {
                 return Err(Error::State);
             }
-            state.began = Instant::now();
             let begun = state.machine.begin()?;
+            // Not before: who is refused must not turn back another's clock.
+            state.began = Instant::now();
             self.hosted.store(driver == Driver::Host, Relaxed);
             if !begun {
                 drop((state, actors));
