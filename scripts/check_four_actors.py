@@ -167,19 +167,24 @@ def stuck(program):
     expect("the report says who", 'STUCK "http": its execute has not' in run.output, run)
 
 
-def main():
-    program = sys.argv[1:]
+def carry_out(checks):
+    """Runs each, by its name, and counts them; whether any failed."""
     failed = 0
-    checks = [ctrl_c, sigterm, in_flight, port_taken, second_ctrl_c, stuck]
-    for check in checks:
+    for name, check in checks.items():
         try:
-            check(program)
-            print(f"ok {check.__name__}", flush=True)
+            check()
+            print(f"ok {name}", flush=True)
         except AssertionError as error:
             failed += 1
-            print(f"FAIL {check.__name__}: {error}", flush=True)
+            print(f"FAIL {name}: {error}", flush=True)
     print(f"{len(checks) - failed} passed, {failed} failed")
     return failed > 0
+
+
+def main():
+    program = sys.argv[1:]
+    checks = [ctrl_c, sigterm, in_flight, port_taken, second_ctrl_c, stuck]
+    return carry_out({c.__name__: lambda check=c: check(program) for c in checks})
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from check_four_actors import Request, Run, expect
+from check_four_actors import Request, Run, carry_out, expect
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / "build/plugins"
@@ -105,16 +105,7 @@ def main():
     else:
         checks = {f"host in {name}": lambda n=name: whole_run(n) for name in HOSTS}
         checks["a missing plugin"] = missing_plugin
-    failed = 0
-    for name, check in checks.items():
-        try:
-            check()
-            print(f"ok {name}", flush=True)
-        except AssertionError as error:
-            failed += 1
-            print(f"FAIL {name}: {error}", flush=True)
-    print(f"{len(checks) - failed} passed, {failed} failed")
-    return failed > 0
+    return carry_out(checks)
 
 
 if __name__ == "__main__":
