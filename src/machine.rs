@@ -526,11 +526,27 @@ impl Machine {
     /// there, whatever else happens. Each begins when the one before returned;
     /// a driver may carry them out without asking in between.
     pub fn consecutive(&self) -> usize {
-        if self.grace.is_some() || self.order == Order::Staged || self.events.is_some() {
-            1
-        } else {
+        if self.undisturbed() {
             self.records.len() - self.handed_out + 1
+        } else {
+            1
         }
+    }
+
+    /// After [`Step::Interrupt`]: how many returns, those of the interrupts
+    /// included, must come at least before there is something new to do once
+    /// so many interrupts were carried out; 0: ask then.
+    pub fn patience_after(&self, interrupts: usize) -> usize {
+        if self.undisturbed() && interrupts == self.consecutive() {
+            self.outstanding
+        } else {
+            0
+        }
+    }
+
+    /// Whether interrupts wait for nothing but one another.
+    fn undisturbed(&self) -> bool {
+        self.grace.is_none() && self.order != Order::Staged && self.events.is_none()
     }
 
     /// After [`Step::Wait`]: how many returns must come at least before there

@@ -161,11 +161,13 @@ func (g *Group) opened() error {
 		return ErrState
 	}
 	if g.native == nil {
-		native, err := g.open()
+		with, err := g.settings()
 		if err != nil {
 			return err
 		}
-		g.native = native
+		if g.native, err = open(with); err != nil {
+			return err
+		}
 		g.native.freeWhenForgotten()
 	}
 	if g.pending > 0 {
@@ -181,19 +183,15 @@ func (g *Group) opened() error {
 	return nil
 }
 
-func (g *Group) open() (*native, error) {
+func (g *Group) settings() (settings, error) {
 	if g.order < OrderAdded || g.order > OrderStaged {
-		return nil, ErrInvalid
+		return settings{}, ErrInvalid
 	}
 	millis := int64(-1)
 	if g.graced {
 		millis = int64((g.grace + time.Millisecond - 1) / time.Millisecond)
 	}
-	native := open(g.order, millis, g.logger != nil)
-	if native == nil {
-		return nil, ErrMemory
-	}
-	return native, nil
+	return settings{g.order, millis, g.logger != nil}, nil
 }
 
 // AddNative lets C code add actors to the group: join is called at once with the
@@ -248,13 +246,7 @@ func (g *Group) begin() (*run, action, error) {
 	if g.over {
 		return nil, 0, ErrState
 	}
-	if g.native == nil {
-		native, err := g.open()
-		if err != nil {
-			return nil, 0, err
-		}
-		g.native = native
-	} else if g.run == nil {
+	if g.native != nil && g.run == nil {
 		if err := g.opened(); err != nil {
 			return nil, 0, err
 		}
@@ -262,21 +254,21 @@ func (g *Group) begin() (*run, action, error) {
 	r := newRun(g)
 	var first action
 	var err error
-	if g.shared {
-		first, r.heard, err = r.native.beginShared(g.pending, &r.step)
-	} else {
-		first, err = r.native.begin(g.pending, &r.step)
+	switch {
+	case g.native == nil:
+		var with settings
+		if with, err = g.settings(); err == nil {
+			r.native, first, err = openAndBegin(with, g.pending, &r.step)
+		}
+	case g.shared:
+		first, r.heard, err = r.native.beginShared(&r.step)
+	default:
+		first, err = r.native.begin(&r.step)
 	}
 	if err != nil {
-		if g.run == nil && g.pending > 0 {
-			// It may be that they were added; a new one is asked next time.
-			g.native.close()
-			g.native = nil
-		}
 		return nil, 0, err
 	}
-	g.pending = 0
-	g.run = r
+	g.native, g.run, g.pending = r.native, r, 0
 	r.told(first) // an actor of C code's may have returned already
 	return r, first, nil
 }

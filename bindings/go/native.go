@@ -56,21 +56,31 @@ static rg_group *go_new(int order, int64_t grace_ms, int observed, go_log **log)
 	return group;
 }
 
-// A step, and the cause once there is one.
-typedef struct {
-	rg_step step;
-	int64_t cause_index;
-	int cause_code;
-} go_step;
+// What is known of a group, and of its first actors.
+static void go_snapshot(rg_group *group, rg_summary *summary, rg_drive_record *records,
+		size_t count) {
+	summary->size = sizeof *summary;
+	rg_get_summary(group, summary);
+	rg_drive_records(group, records, count);
+	// It lives as long as the group, and the copy longer.
+	summary->cause_message = NULL;
+}
 
 static int go_report(rg_group *group, const rg_drive_event *events, size_t count,
-		int64_t now_ns, go_step *next) {
-	next->step.size = sizeof next->step;
-	int kind = rg_drive_report(group, events, count, now_ns, &next->step);
-	if (kind == RG_STEP_INTERRUPT) {
-		const rg_cause *cause = rg_get_cause(group);
-		next->cause_index = cause->index;
-		next->cause_code = cause->code;
+		int64_t now_ns, rg_step *next) {
+	next->size = sizeof *next;
+	return rg_drive_report(group, events, count, now_ns, next);
+}
+
+// Besides, if all is over and nobody else needs the group, keeps a snapshot of
+// it and frees it.
+static int go_report_last(rg_group *group, const rg_drive_event *events, size_t count,
+		int64_t now_ns, rg_step *next, rg_summary *summary, rg_drive_record *records,
+		size_t actors) {
+	int kind = go_report(group, events, count, now_ns, next);
+	if (kind == RG_STEP_FINISH && next->stuck == 0) {
+		go_snapshot(group, summary, records, actors);
+		rg_free(group);
 	}
 	return kind;
 }
@@ -83,11 +93,27 @@ static void go_return(rg_group *group, rg_drive_event event, const char *text) {
 		rg_drive_interrupted(group, event.index, text);
 }
 
-static int go_begin(rg_group *group, size_t more, go_step *next) {
+static int go_begin(rg_group *group, size_t more, rg_step *next) {
 	int error = more ? rg_drive_add_many(group, more) : 0;
 	if (error == 0)
 		error = rg_drive_begin(group);
 	return error ? error : go_report(group, NULL, 0, 0, next);
+}
+
+// go_new and go_begin; no group is left if that fails.
+static int go_open(int order, int64_t grace_ms, int observed, go_log **log, size_t more,
+		rg_step *next, rg_group **made) {
+	rg_group *group = go_new(order, grace_ms, observed, log);
+	if (group == NULL)
+		return RG_ENOMEM;
+	int kind = go_begin(group, more, next);
+	if (kind < 0) {
+		go_free(group, *log);
+		*log = NULL;
+		group = NULL;
+	}
+	*made = group;
+	return kind;
 }
 
 typedef void (*go_handler)(int, siginfo_t *, void *);
@@ -102,12 +128,12 @@ static go_handler go_handler_of(int number) {
 }
 
 // go_begin, and which signals the library listens for then: a bit each, from 1.
-static int go_begin_shared(rg_group *group, size_t more, go_step *next, uint64_t *heard) {
+static int go_begin_shared(rg_group *group, rg_step *next, uint64_t *heard) {
 	static _Atomic(go_handler) ours;
 	go_handler before[go_signals + 1];
 	for (int i = 1; i <= go_signals; i++)
 		before[i] = go_handler_of(i);
-	int kind = go_begin(group, more, next);
+	int kind = go_begin(group, 0, next);
 	for (int i = 1; i <= go_signals; i++) {
 		go_handler now = go_handler_of(i);
 		if (now != before[i])
@@ -116,16 +142,6 @@ static int go_begin_shared(rg_group *group, size_t more, go_step *next, uint64_t
 			*heard |= (uint64_t)1 << (i - 1);
 	}
 	return kind;
-}
-
-// What is known of a group, and of its first actors.
-static rg_summary go_snapshot(rg_group *group, rg_drive_record *records, size_t count) {
-	rg_summary summary = {.size = sizeof summary};
-	rg_get_summary(group, &summary);
-	rg_drive_records(group, records, count);
-	// It lives as long as the group, and the copy longer.
-	summary.cause_message = NULL;
-	return summary;
 }
 
 static int go_stop(rg_group *group, int code) {
@@ -197,24 +213,46 @@ type native struct {
 	log   *C.go_log
 }
 
+// settings are a group's.
+type settings struct {
+	order       Order
+	graceMillis int64
+	observed    bool
+}
+
+func (s settings) native() (order C.int, graceMillis C.int64_t, observed C.int) {
+	if s.observed {
+		observed = 1
+	}
+	return C.int(s.order), C.int64_t(s.graceMillis), observed
+}
+
 // open makes the library's group. It is freed by close, or when nobody can
 // run it any more.
-func open(order Order, graceMillis int64, observed bool) *native {
+func open(with settings) (*native, error) {
 	n := new(native)
-	watched := C.int(0)
-	if observed {
-		watched = 1
-	}
-	n.group = C.go_new(C.int(order), C.int64_t(graceMillis), watched, &n.log)
+	order, grace, observed := with.native()
+	n.group = C.go_new(order, grace, observed, &n.log)
 	if n.group == nil {
-		return nil
+		return nil, ErrMemory
 	}
-	return n
+	return n, nil
+}
+
+// openAndBegin is open, addMany and begin at once.
+func openAndBegin(with settings, count int, s *stepper) (*native, action, error) {
+	n := new(native)
+	order, grace, observed := with.native()
+	first, err := outcome(C.go_open(order, grace, observed, &n.log, C.size_t(count), &s.next, &n.group))
+	return n, first, err
 }
 
 func (n *native) freeWhenForgotten() { runtime.SetFinalizer(n, (*native).close) }
 
 func (n *native) close() {
+	if n.group == nil {
+		return
+	}
 	C.go_free(n.group, n.log)
 	n.group, n.log = nil, nil
 }
@@ -273,7 +311,7 @@ func (n *native) wakes() (int, error) {
 }
 
 // stepper is where the library puts what to do next.
-type stepper struct{ next C.go_step }
+type stepper struct{ next C.rg_step }
 
 // action is what to do.
 type action int
@@ -297,27 +335,27 @@ func (r *row) next() int {
 }
 
 func (s *stepper) row() row {
-	first, last := int(s.next.step.first), int(s.next.step.last)
+	first, last := int(s.next.first), int(s.next.last)
 	if last < first {
 		return row{first, -1, first - last + 1}
 	}
 	return row{first, 1, last - first + 1}
 }
-func (s *stepper) waitNanos() int64 { return int64(s.next.step.wait_ns) }
-func (s *stepper) returns() int     { return int(s.next.step.returns) }
-func (s *stepper) stuck() bool      { return s.next.step.stuck > 0 }
+func (s *stepper) waitNanos() int64 { return int64(s.next.wait_ns) }
+func (s *stepper) returns() int     { return int(s.next.returns) }
+func (s *stepper) stuck() bool      { return s.next.stuck > 0 }
 func (s *stepper) cause() (index int, code int) {
-	return int(s.next.cause_index), int(s.next.cause_code)
+	return int(s.next.cause_index), int(s.next.code)
 }
 
-func (n *native) begin(more int, s *stepper) (action, error) {
-	return outcome(C.go_begin(n.group, C.size_t(more), &s.next))
+func (n *native) begin(s *stepper) (action, error) {
+	return outcome(C.go_begin(n.group, 0, &s.next))
 }
 
 // beginShared also tells which signals the library's actors listen for.
-func (n *native) beginShared(more int, s *stepper) (first action, heard []os.Signal, err error) {
+func (n *native) beginShared(s *stepper) (first action, heard []os.Signal, err error) {
 	var bits C.uint64_t
-	first, err = outcome(C.go_begin_shared(n.group, C.size_t(more), &s.next, &bits))
+	first, err = outcome(C.go_begin_shared(n.group, &s.next, &bits))
 	for number := 1; number <= C.go_signals; number++ {
 		if bits>>(number-1)&1 == 1 {
 			heard = append(heard, syscall.Signal(number))
@@ -329,6 +367,16 @@ func (n *native) beginShared(more int, s *stepper) (first action, heard []os.Sig
 // report tells what happened, and asks what is next.
 func (n *native) report(events []event, now int64, s *stepper) (action, error) {
 	return outcome(C.go_report(n.group, unsafe.SliceData(events), C.size_t(len(events)), C.int64_t(now), &s.next))
+}
+
+// reportLast besides takes a snapshot and closes, if all is over.
+func (n *native) reportLast(events []event, now int64, s *stepper, kept *Report) (action, error) {
+	kind := C.go_report_last(n.group, unsafe.SliceData(events), C.size_t(len(events)), C.int64_t(now), &s.next,
+		&kept.summary, unsafe.SliceData(kept.records), C.size_t(len(kept.records)))
+	if action(kind) == finish && !s.stuck() {
+		n.group = nil
+	}
+	return outcome(kind)
 }
 
 func outcome(kind C.int) (action, error) {
@@ -352,8 +400,8 @@ func (n *native) tellWith(e event, text string) {
 
 // snapshot is what the library knows of the group and of its first actors. The
 // cause's message is left to text.
-func (n *native) snapshot(records []record) summary {
-	return C.go_snapshot(n.group, unsafe.SliceData(records), C.size_t(len(records)))
+func (n *native) snapshot(kept *Report) {
+	C.go_snapshot(n.group, &kept.summary, unsafe.SliceData(kept.records), C.size_t(len(kept.records)))
 }
 
 // texts are the library's of an actor of C code.

@@ -91,7 +91,7 @@ func (g *Group) Report() *Report {
 		} else {
 			// What the goroutine in Run has not told yet.
 			r.flushTexts()
-			r.native.tell(r.take(), r.now())
+			r.native.tell(r.take(), now())
 			r.wakeUp()
 		}
 		kept = r.snapshot()
@@ -118,7 +118,13 @@ func (r *run) messageError(report *Report) error {
 // snapshot asks the library. Texts are left to describe.
 func (r *run) snapshot() *Report {
 	report := &Report{records: make([]record, len(r.actors))}
-	report.summary = r.native.snapshot(report.records)
+	r.native.snapshot(report)
+	r.read(report)
+	return report
+}
+
+// read makes Go's of what the library said.
+func (r *run) read(report *Report) {
 	s := &report.summary
 	report.Code, report.Finished, report.Stopped = int(s.code), s.finished != 0, s.stopping != 0
 	report.Cause, report.CauseCode = int(s.cause_index), int(s.cause_code)
@@ -128,7 +134,6 @@ func (r *run) snapshot() *Report {
 		report.Message = text(r.messageError(report))
 		report.describe(r)
 	}
-	return report
 }
 
 // describe fills the actors in.

@@ -24,13 +24,14 @@ type run struct {
 	shared bool
 	actors []actor
 	names  map[int]string
-	base   time.Time
 	// heard are the signals that the library's own actors listen for.
 	heard []os.Signal
 
 	step   stepper
 	cause  error
 	caused bool
+	// kept becomes the group's report.
+	kept Report
 	// row is what is left to do of a row of interrupts.
 	row row
 
@@ -62,11 +63,11 @@ func newRun(g *Group) *run {
 		shared: g.shared,
 		actors: g.actors,
 		names:  g.names,
-		base:   time.Now(),
 		errs:   make([]error, count),
 		wake:   make(chan struct{}, 1),
 		events: make([]event, 0, 2*count),
 		target: math.MaxInt,
+		kept:   Report{records: make([]record, count)},
 	}
 	if g.graced {
 		r.executeIDs = make([]atomic.Uint64, count)
@@ -109,12 +110,10 @@ func (r *run) steps(next action) {
 		}
 	}()
 	for next != finish {
-		switch next {
-		case interruptRow:
+		if next == interruptRow {
 			r.interruptRow()
-		default:
-			r.await()
 		}
+		r.await()
 		next = r.advance()
 	}
 	ended = true
@@ -125,12 +124,15 @@ func (r *run) advance() action {
 	g := r.group
 	g.mu.Lock()
 	r.flushTexts()
-	next, err := r.native.report(r.take(), r.now(), &r.step)
+	next, err := r.report()
 	if err != nil {
 		g.mu.Unlock()
 		panic("rungroup: the library refused what happened: " + err.Error())
 	}
 	r.told(next)
+	if r.native.group == nil {
+		r.end()
+	}
 	g.mu.Unlock()
 	r.log()
 	return next
@@ -149,8 +151,18 @@ func (r *run) told(next action) {
 	}
 }
 
-// now is this run's clock.
-func (r *run) now() int64 { return int64(time.Since(r.base)) }
+func (r *run) report() (action, error) {
+	if r.shared || r.group.logger != nil {
+		// The library is asked more, once all is over.
+		return r.native.report(r.take(), now(), &r.step)
+	}
+	return r.native.reportLast(r.take(), now(), &r.step, &r.kept)
+}
+
+// epoch is from when the library is told times.
+var epoch = time.Now()
+
+func now() int64 { return int64(time.Since(epoch)) }
 
 // take gives the events that the library was not told.
 func (r *run) take() []event {
@@ -213,7 +225,7 @@ func (r *run) wakeUp() {
 
 // happened is called by the goroutine of an actor or an interrupt, at its end.
 func (r *run) happened(kind, index, code int) {
-	e := newEvent(kind, index, code, r.now())
+	e := newEvent(kind, index, code, now())
 	r.mu.Lock()
 	r.events = append(r.events, e)
 	wake := len(r.events) >= r.target
@@ -373,13 +385,23 @@ func actorError(name, message string, code int) error {
 	return &ActorError{name, message, code}
 }
 
-// finish keeps the report, and gives the library's group back, or leaves that
-// to the last stuck goroutine.
+// finish gives the result of the run.
 func (r *run) finish() error {
 	g := r.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	kept := r.snapshot()
+	if !g.over {
+		r.native.snapshot(&r.kept)
+		r.end()
+	}
+	return r.kept.Err
+}
+
+// end keeps the report, and gives the library's group back, or leaves that to
+// the last stuck goroutine. It is called with the lock.
+func (r *run) end() {
+	g, kept := r.group, &r.kept
+	r.read(kept)
 	g.kept, g.over, g.native = kept, true, nil
 	if kept.Stopped && !r.caused {
 		r.cause, r.caused = r.causeError(kept.cause()), true
@@ -387,10 +409,9 @@ func (r *run) finish() error {
 	kept.Err = r.cause
 	if !r.step.stuck() {
 		r.native.close()
-		return r.cause
+		return
 	}
-	stuck := r.stuckError(kept)
-	kept.Err = stuck
+	kept.Err = r.stuckError(kept)
 	r.mu.Lock()
 	r.late = 0
 	for i, actor := range r.actors {
@@ -405,7 +426,6 @@ func (r *run) finish() error {
 	if last {
 		r.releaseLocked()
 	}
-	return stuck
 }
 
 // release is called once the last stuck goroutine has returned (rule 11).
@@ -416,7 +436,7 @@ func (r *run) release() {
 }
 
 func (r *run) releaseLocked() {
-	r.native.tell(r.take(), r.now())
+	r.native.tell(r.take(), now())
 	r.native.close()
 }
 

@@ -513,6 +513,8 @@ typedef struct rg_step {
      * Of RG_STEP_WAIT: how many more executes and interrupts of driven actors
      * must return at least until there is something new to do. It is never
      * wrong to report fewer, and rg_drive_fd and rg_stop end the wait as well.
+     * Of RG_STEP_INTERRUPT the same, those interrupts included; 0: report as
+     * soon as they have been called.
      */
     size_t returns;
     /**
@@ -521,9 +523,14 @@ typedef struct rg_step {
      */
     size_t stuck;
     /**
-     * Of RG_STEP_FINISH: the run's code.
+     * Of RG_STEP_FINISH: the run's code; of RG_STEP_INTERRUPT: the cause's.
      */
     int code;
+    /**
+     * Of RG_STEP_INTERRUPT: the actor that is the cause; -1: stopped from
+     * outside.
+     */
+    int64_t cause_index;
 } rg_step;
 
 /**

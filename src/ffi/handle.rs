@@ -202,12 +202,17 @@ pub struct rg_step {
     /// Of RG_STEP_WAIT: how many more executes and interrupts of driven actors
     /// must return at least until there is something new to do. It is never
     /// wrong to report fewer, and rg_drive_fd and rg_stop end the wait as well.
+    /// Of RG_STEP_INTERRUPT the same, those interrupts included; 0: report as
+    /// soon as they have been called.
     pub returns: usize,
     /// Of RG_STEP_FINISH: how many executes and interrupts have not returned.
     /// They are to be reported when they do.
     pub stuck: usize,
-    /// Of RG_STEP_FINISH: the run's code.
+    /// Of RG_STEP_FINISH: the run's code; of RG_STEP_INTERRUPT: the cause's.
     pub code: c_int,
+    /// Of RG_STEP_INTERRUPT: the actor that is the cause; -1: stopped from
+    /// outside.
+    pub cause_index: i64,
 }
 
 /// rg_actor_report without its texts; see rg_drive_records. Nothing in it is a
@@ -1221,11 +1226,16 @@ unsafe extern "C" fn drive_report(
             returns: 0,
             stuck: 0,
             code: 0,
+            cause_index: -1,
         };
         let kind = match shared.drive_next() {
             HostStep::Interrupt(index) => {
+                let row = shared.row(index);
                 step.first = index;
-                step.last = shared.last_in_a_row(index);
+                step.last = row.last;
+                step.returns = row.returns;
+                step.code = row.code;
+                step.cause_index = row.cause.map_or(-1, |index| index as i64);
                 1
             }
             HostStep::Wait { time, returns } => {

@@ -678,24 +678,37 @@ impl Shared {
         self.actors.lock().iter().any(Option::is_some)
     }
 
-    /// After [`HostStep::Interrupt`]: the last of the host's actors that it may
-    /// interrupt one after another from there, without asking in between.
-    pub fn last_in_a_row(&self, index: usize) -> usize {
+    /// After [`HostStep::Interrupt`]: the host's actors that it may interrupt
+    /// one after another from there, without asking in between.
+    pub fn row(&self, index: usize) -> Row {
         let mut state = self.state.lock();
         let actors = self.actors.lock();
         let count = state.machine.consecutive();
-        let last = match state.machine.order() {
+        let (length, last) = match state.machine.order() {
             Order::Added => {
                 let row = actors[index..].iter().take(count);
-                index + row.take_while(|actor| actor.is_none()).count() - 1
+                let length = row.take_while(|actor| actor.is_none()).count();
+                (length, index + length - 1)
             }
             Order::Reverse | Order::Staged => {
                 let row = actors[..=index].iter().rev().take(count);
-                index + 1 - row.take_while(|actor| actor.is_none()).count()
+                let length = row.take_while(|actor| actor.is_none()).count();
+                (length, index + 1 - length)
             }
         };
         state.last_told = (last != index).then_some(last);
-        last
+        // The host does not count the returns of what the library runs.
+        let returns = match actors.iter().all(Option::is_none) {
+            true => state.machine.patience_after(length),
+            false => 0,
+        };
+        let cause = state.machine.cause();
+        Row {
+            last,
+            returns,
+            code: cause.map_or(0, |cause| cause.code),
+            cause: cause.and_then(|cause| cause.index),
+        }
     }
 
     /// What happened to actors of the host's, oldest first, each so long ago.
@@ -754,6 +767,19 @@ impl Shared {
             wakes.signal();
         }
     }
+}
+
+/// Interrupts that a host carries out one after another.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The actor of the last one.
+    pub last: usize,
+    /// As [`Machine::patience_after`] says.
+    pub returns: usize,
+    /// The cause's code.
+    pub code: i32,
+    /// The cause's actor.
+    pub cause: Option<usize>,
 }
 
 /// What happened to an actor of the host's.

@@ -34,6 +34,9 @@ static void a_batch_in_each_order(void) {
         CHECK_INT(report(group, &first, 1, &step), RG_STEP_INTERRUPT);
         CHECK_INT(rg_stopping(group), 1);
         CHECK_INT(step.first, order == RG_ORDER_ADDED ? 0 : 2);
+        CHECK_INT(step.returns, order == RG_ORDER_STAGED ? 0 : 5);
+        CHECK_INT(step.cause_index, 1);
+        CHECK_INT(step.code, 7);
         if (order == RG_ORDER_STAGED) {
             CHECK_INT(step.last, 2);
             rg_drive_event two[] = {event(RG_EVENT_INTERRUPTED, 2, 0, 1000),
@@ -95,8 +98,10 @@ static void stuck_ones_report_late(void) {
     CHECK_INT(rg_drive_begin(group), 0);
     rg_drive_event first = event(RG_EVENT_RETURNED, 0, 7, 1000);
     int kind = report(group, &first, 1, &step);
-    for (; kind == RG_STEP_INTERRUPT; kind = report(group, NULL, 0, &step))
+    for (; kind == RG_STEP_INTERRUPT; kind = report(group, NULL, 0, &step)) {
         CHECK_INT(step.first, step.last);
+        CHECK_INT(step.returns, 0); /* the grace goes on */
+    }
     CHECK_INT(kind, RG_STEP_FINISH);
     CHECK_INT(step.code, RG_ETIMEDOUT);
     CHECK_INT(step.stuck, 3);
@@ -123,6 +128,7 @@ static void mixed(void) {
     CHECK_INT(report(group, &first, 1, &step), RG_STEP_INTERRUPT);
     CHECK_INT(step.first, 0);
     CHECK_INT(step.last, 1);
+    CHECK_INT(step.returns, 0); /* the library has something to do as well */
     rg_drive_event all[] = {
         event(RG_EVENT_INTERRUPTED, 0, 0, 950), event(RG_EVENT_INTERRUPTED, 1, 0, 950),
         event(RG_EVENT_RETURNED, 1, 0, 950), event(RG_EVENT_RETURNED, 3, 0, 950),
@@ -146,6 +152,28 @@ static void mixed(void) {
     CHECK_INT(kind, RG_STEP_FINISH);
     CHECK_INT(step.code, 7);
     rg_free(group);
+}
+
+/* Of a row that is the last thing to do, all may be reported at once. */
+static void from_the_first_return_to_the_end(void) {
+    for (int order = RG_ORDER_ADDED; order <= RG_ORDER_REVERSE; order++) {
+        rg_group *group = driven(2, order);
+        rg_step step;
+        CHECK_INT(rg_drive_begin(group), 0);
+        CHECK_INT(rg_stop(group, 9), 0);
+        CHECK_INT(report(group, NULL, 0, &step), RG_STEP_INTERRUPT);
+        CHECK_INT(step.returns, 4);
+        CHECK_INT(step.cause_index, -1);
+        CHECK_INT(step.code, 9);
+        rg_drive_event all[] = {event(RG_EVENT_RETURNED, step.last, 0, 900),
+                                event(RG_EVENT_INTERRUPTED, step.first, 0, 910),
+                                event(RG_EVENT_INTERRUPTED, step.last, 0, 920),
+                                event(RG_EVENT_RETURNED, step.first, 0, 930)};
+        CHECK_INT(report(group, all, 4, &step), RG_STEP_FINISH);
+        CHECK_INT(step.code, 9);
+        CHECK_INT(step.stuck, 0);
+        rg_free(group);
+    }
 }
 
 /* A row that the host was told at once, reported one after another with texts. */
@@ -261,6 +289,7 @@ int main(void) {
     CASE(patience);
     CASE(stuck_ones_report_late);
     CASE(mixed);
+    CASE(from_the_first_return_to_the_end);
     CASE(a_row_one_by_one);
     CASE(refused);
     CASE(a_kept_report);
