@@ -71,7 +71,8 @@ fn commonest(sizes: impl Iterator<Item = usize>) -> (usize, usize) {
 pub struct State {
     /// The contract.
     pub machine: Machine,
-    began: Instant,
+    /// `None`: it has not been run.
+    began: Option<Instant>,
     /// The handle is gone; the last stuck actor releases the rest (rule 11).
     abandoned: bool,
     /// For the observer, oldest first.
@@ -85,7 +86,8 @@ pub struct State {
 
 impl State {
     fn now(&self) -> Nanos {
-        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        let elapsed = self.began.map_or(Duration::ZERO, |began| began.elapsed());
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// The host has carried out one of several interrupts, and goes on to the
@@ -165,7 +167,7 @@ impl Shared {
         Arc::new(Shared {
             state: Mutex::new(State {
                 machine: Machine::new(),
-                began: Instant::now(),
+                began: None,
                 abandoned: false,
                 events: VecDeque::new(),
                 pending: None,
@@ -288,7 +290,7 @@ impl Shared {
     pub fn start(self: &Arc<Self>, driver: Driver) -> Result<(), Error> {
         let detached = driver == Driver::Thread;
         // Whoever runs second is told so before anything is made.
-        let (crewed, helped) = {
+        let helped = {
             let mut state = self.state.lock();
             let actors = self.actors.lock();
             if driver != Driver::Host && actors.iter().any(Option::is_none) {
@@ -296,7 +298,7 @@ impl Shared {
             }
             let begun = state.machine.begin()?;
             // Not before: who is refused must not turn back another's clock.
-            state.began = Instant::now();
+            state.began = Some(Instant::now());
             self.hosted.store(driver == Driver::Host, Relaxed);
             if !begun {
                 drop((state, actors));
@@ -311,30 +313,26 @@ impl Shared {
             // Interrupts are bounded by a helper when there is a grace, and
             // when no thread of the caller's stands ready to call them.
             let crewed = actors.iter().any(Option::is_some);
-            match driver {
-                Driver::Caller => (crewed, state.machine.grace().is_some()),
-                Driver::Thread => (crewed, true),
-                Driver::Host => (crewed, crewed),
+            if !crewed {
+                // The host starts its own.
+                state.machine.started(0);
+                return Ok(());
             }
+            driver != Driver::Caller || state.machine.grace().is_some()
         };
-        if crewed {
-            let mut crew = Crew::default();
-            if let Err(error) = self.prepare(&mut crew, helped, detached) {
-                self.gate.cancel();
-                self.dismiss(crew);
-                self.gate.reset();
-                self.state.lock().machine.retract();
-                return Err(error);
-            }
-            *self.crew.lock() = crew;
+        let mut crew = Crew::default();
+        if let Err(error) = self.prepare(&mut crew, helped, detached) {
+            self.gate.cancel();
+            self.dismiss(crew);
+            self.gate.reset();
+            self.state.lock().machine.retract();
+            return Err(error);
         }
+        *self.crew.lock() = crew;
         {
             let mut state = self.state.lock();
             let now = state.now();
             state.machine.started(now);
-        }
-        if !crewed {
-            return Ok(());
         }
         let starts: Vec<_> = self
             .actors
@@ -463,7 +461,7 @@ impl Shared {
                 }
                 Step::Wait(until) => {
                     let until = until.map(Duration::from_nanos);
-                    let deadline = until.and_then(|until| state.began.checked_add(until));
+                    let deadline = until.and_then(|until| state.began?.checked_add(until));
                     state = self.changed.wait(state, deadline);
                 }
                 Step::Finish(code) => {

@@ -242,6 +242,33 @@ static void refused(void) {
     rg_free(group);
 }
 
+static int64_t end_ns(rg_group *group) {
+    rg_summary summary;
+    summary.size = sizeof summary;
+    CHECK_INT(rg_get_summary(group, &summary), 0);
+    return summary.end_ns;
+}
+
+/* Whoever runs it once more is refused, and the run's clock goes on. */
+static void a_refused_run_leaves_the_clock(void) {
+    rg_group *group = driven(1, RG_ORDER_ADDED);
+    CHECK_INT(rg_drive_begin(group), 0);
+    int64_t before;
+    do
+        before = end_ns(group);
+    while (before < 20 * 1000 * 1000);
+    CHECK_INT(rg_drive_begin(group), RG_ESTATE);
+    CHECK_INT(rg_start(group), RG_ESTATE);
+    CHECK(end_ns(group) >= before);
+    rg_step step;
+    rg_drive_event first = event(RG_EVENT_RETURNED, 0, 7, 1000);
+    CHECK_INT(report(group, &first, 1, &step), RG_STEP_INTERRUPT);
+    rg_drive_event last = event(RG_EVENT_INTERRUPTED, 0, 0, 1000);
+    CHECK_INT(report(group, &last, 1, &step), RG_STEP_FINISH);
+    CHECK(end_ns(group) >= before);
+    rg_free(group);
+}
+
 /* The library's text of a group, and of what was kept of it, are the same. */
 static void a_kept_report(void) {
     rg_group *group = driven(1, RG_ORDER_REVERSE);
@@ -292,6 +319,7 @@ int main(void) {
     CASE(from_the_first_return_to_the_end);
     CASE(a_row_one_by_one);
     CASE(refused);
+    CASE(a_refused_run_leaves_the_clock);
     CASE(a_kept_report);
     return finish("drive");
 }
