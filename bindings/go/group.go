@@ -214,6 +214,7 @@ func (g *Group) AddNative(join func(group unsafe.Pointer) error) error {
 	if err := g.opened(); err != nil {
 		return err
 	}
+	g.native.chainSignals()
 	g.shared = true
 	err := join(unsafe.Pointer(g.native.group))
 	for len(g.actors) < g.native.count() {

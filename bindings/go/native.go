@@ -41,10 +41,10 @@ static rg_group *go_new(int order, int64_t grace_ms, int observed, go_log **log)
 	rg_group *group = rg_new();
 	if (group == NULL)
 		return NULL;
-	rg_set_order(group, order);
-	rg_set_grace(group, grace_ms);
-	// Go's own handlers must see a signal, too.
-	rg_set_chain_signals(group, 1);
+	if (order != RG_ORDER_ADDED)
+		rg_set_order(group, order);
+	if (grace_ms >= 0)
+		rg_set_grace(group, grace_ms);
 	if (observed) {
 		*log = calloc(1, sizeof **log);
 		if (*log == NULL) {
@@ -272,6 +272,9 @@ func cName(name string) (*C.char, error) {
 	}
 	return cText(name), nil
 }
+
+// chainSignals has signals that actors of C code's listen for seen by Go, too.
+func (n *native) chainSignals() { C.rg_set_chain_signals(n.group, 1) }
 
 func (n *native) add(name string) error {
 	given, err := cName(name)

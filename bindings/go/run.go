@@ -54,21 +54,33 @@ type run struct {
 	executeIDs, interruptIDs []atomic.Uint64
 }
 
+// few actors have a run in one piece of memory: making a small group costs
+// little else.
+const few = 8
+
+type runOfFew struct {
+	run
+	errs    [few]error
+	events  [2 * few]event
+	records [few]record
+}
+
 // newRun is ready for events, which come once its goroutines are started.
 func newRun(g *Group) *run {
 	count := len(g.actors)
-	r := &run{
-		group:  g,
-		native: g.native,
-		shared: g.shared,
-		actors: g.actors,
-		names:  g.names,
-		errs:   make([]error, count),
-		wake:   make(chan struct{}, 1),
-		events: make([]event, 0, 2*count),
-		target: math.MaxInt,
-		kept:   Report{records: make([]record, count)},
+	var r *run
+	if count <= few {
+		all := new(runOfFew)
+		r = &all.run
+		r.errs, r.events, r.kept.records = all.errs[:count], all.events[:0], all.records[:count]
+	} else {
+		r = &run{errs: make([]error, count), events: make([]event, 0, 2*count)}
+		r.kept.records = make([]record, count)
 	}
+	r.group, r.native, r.shared = g, g.native, g.shared
+	r.actors, r.names = g.actors, g.names
+	r.wake = make(chan struct{}, 1)
+	r.target = math.MaxInt
 	if g.graced {
 		r.executeIDs = make([]atomic.Uint64, count)
 		r.interruptIDs = make([]atomic.Uint64, count)

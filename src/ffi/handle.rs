@@ -1157,7 +1157,7 @@ unsafe extern "C" fn drive_next(handle: *mut rg_group, value: *mut i64) -> c_int
         if let Err(error) = shared.must_be_driven() {
             return error.code();
         }
-        let (kind, number) = match shared.drive_next() {
+        let (kind, number) = match shared.drive_next(None) {
             HostStep::Interrupt(index) => (1, index as i64),
             HostStep::Wait { time, .. } => (2, wait_ns(time)),
             HostStep::Finish { code, .. } => (3, i64::from(code)),
@@ -1204,19 +1204,21 @@ unsafe extern "C" fn drive_report(
         let reported = || {
             shared.must_be_driven()?;
             if events.is_empty() {
-                return Ok(());
+                return Ok(None);
             }
             if events.iter().any(|event| host_event(event).is_err()) {
                 return Err(Error::Invalid);
             }
-            shared.report(events.iter().filter_map(|event| {
+            let since = |event: &rg_drive_event| {
                 let ago = now_ns.saturating_sub(event.time_ns);
                 Some((host_event(event).ok()?, u64::try_from(ago).unwrap_or(0)))
-            }))
+            };
+            shared.report(events.iter().filter_map(since)).map(Some)
         };
-        if let Err(error) = reported() {
-            return error.code();
-        }
+        let now = match reported() {
+            Ok(now) => now,
+            Err(error) => return error.code(),
+        };
         // SAFETY: NULL, or the caller's to write, and large enough.
         let Some(next) = (unsafe { next.as_mut() }) else {
             return 0;
@@ -1231,7 +1233,7 @@ unsafe extern "C" fn drive_report(
             code: 0,
             cause_index: -1,
         };
-        let kind = match shared.drive_next() {
+        let kind = match shared.drive_next(now) {
             HostStep::Interrupt(index) => {
                 let row = shared.row(index);
                 step.first = index;

@@ -73,6 +73,8 @@ pub struct State {
     pub machine: Machine,
     /// `None`: it has not been run.
     began: Option<Instant>,
+    /// Whether the library runs some of the actors.
+    crewed: bool,
     /// The handle is gone; the last stuck actor releases the rest (rule 11).
     abandoned: bool,
     /// For the observer, oldest first.
@@ -155,10 +157,10 @@ pub enum Call {
     Hosted(usize),
     /// Tell the observer.
     Observe(Observer, Event),
-    /// For a host that drives: nothing to do for so long, or until an event.
-    Wait(Option<Nanos>),
-    /// The run is over.
-    Finish(i32),
+    /// For a host that drives; see [`HostStep::Wait`].
+    Wait { time: Option<Nanos>, returns: usize },
+    /// The run is over; see [`HostStep::Finish`].
+    Finish { code: i32, stuck: usize },
 }
 
 impl Shared {
@@ -168,6 +170,7 @@ impl Shared {
             state: Mutex::new(State {
                 machine: Machine::new(),
                 began: None,
+                crewed: false,
                 abandoned: false,
                 events: VecDeque::new(),
                 pending: None,
@@ -312,8 +315,8 @@ impl Shared {
             }
             // Interrupts are bounded by a helper when there is a grace, and
             // when no thread of the caller's stands ready to call them.
-            let crewed = actors.iter().any(Option::is_some);
-            if !crewed {
+            state.crewed = actors.iter().any(Option::is_some);
+            if !state.crewed {
                 // The host starts its own.
                 state.machine.started(0);
                 return Ok(());
@@ -425,7 +428,8 @@ impl Shared {
     }
 
     /// The next call for the driver's bare frame; blocks until there is one.
-    pub fn advance(self: &Arc<Self>, driver: Driver) -> Call {
+    /// `now` saves a look at the clock right after another.
+    pub fn advance(self: &Arc<Self>, driver: Driver, mut now: Option<Nanos>) -> Call {
         let mut state = self.state.lock();
         loop {
             let taken = state.machine.take_events();
@@ -437,10 +441,14 @@ impl Shared {
                 continue;
             }
             if let Some(index) = state.pending.take() {
+                let crewed = state.crewed;
                 drop(state);
                 // The descriptor comes before the first interrupt, whoever
                 // gets here first.
                 self.stop.set();
+                if !crewed {
+                    return Call::Hosted(index);
+                }
                 let Some(calls) = self.calls(index) else {
                     return Call::Hosted(index);
                 };
@@ -453,11 +461,23 @@ impl Shared {
                 }
                 state = self.state.lock();
             }
-            let now = state.now();
+            let now = match now.take() {
+                Some(now) => now,
+                // Before that the machine does not look at it.
+                None if state.machine.cause().is_some() => state.now(),
+                None => 0,
+            };
             match state.machine.next(now) {
                 Step::Interrupt(index) => state.pending = Some(index),
                 Step::Wait(until) if driver == Driver::Host => {
-                    return Call::Wait(until.map(|until| until.saturating_sub(now)));
+                    return Call::Wait {
+                        time: until.map(|until| until.saturating_sub(now)),
+                        // Of what the library runs, the descriptor tells.
+                        returns: match state.crewed {
+                            false => state.machine.patience(),
+                            true => 1,
+                        },
+                    };
                 }
                 Step::Wait(until) => {
                     let until = until.map(Duration::from_nanos);
@@ -468,9 +488,12 @@ impl Shared {
                     if state.machine.has_events() {
                         continue;
                     }
+                    let (crewed, stuck) = (state.crewed, state.machine.outstanding());
                     drop(state);
-                    self.gather();
-                    return Call::Finish(code);
+                    if crewed {
+                        self.gather();
+                    }
+                    return Call::Finish { code, stuck };
                 }
             }
         }
@@ -641,64 +664,54 @@ impl Shared {
     }
 
     /// The next step that is the host's to carry out, without waiting. Times
-    /// to wait are from now.
-    pub fn drive_next(self: &Arc<Self>) -> HostStep {
+    /// to wait are from now, which [`Shared::report`] may just have told.
+    pub fn drive_next(self: &Arc<Self>, mut now: Option<Nanos>) -> HostStep {
         if let Some(wakes) = self.wakes.get() {
             // First drained, then looked: what comes between is not lost.
             wakes.drain();
         }
         loop {
-            match self.advance(Driver::Host) {
+            match self.advance(Driver::Host, now.take()) {
                 Call::Observe(observer, event) => thread::call_observer(self, observer, event),
                 Call::Interrupt(index, calls, cause) => {
                     thread::call_interrupt(self, index, calls, cause);
                 }
                 Call::Hosted(index) => return HostStep::Interrupt(index),
-                Call::Wait(time) => {
-                    // Of what the library runs, the descriptor tells.
-                    let returns = match self.crewed() {
-                        false => self.with(|machine| machine.patience()),
-                        true => 1,
-                    };
-                    return HostStep::Wait { time, returns };
-                }
-                Call::Finish(code) => {
+                Call::Wait { time, returns } => return HostStep::Wait { time, returns },
+                Call::Finish { code, stuck } => {
                     self.over.set();
-                    let stuck = self.with(|machine| machine.outstanding());
                     return HostStep::Finish { code, stuck };
                 }
             }
         }
     }
 
-    /// Whether the library runs some of the actors.
-    fn crewed(&self) -> bool {
-        self.actors.lock().iter().any(Option::is_some)
-    }
-
     /// After [`HostStep::Interrupt`]: the host's actors that it may interrupt
     /// one after another from there, without asking in between.
     pub fn row(&self, index: usize) -> Row {
         let mut state = self.state.lock();
-        let actors = self.actors.lock();
         let count = state.machine.consecutive();
-        let (length, last) = match state.machine.order() {
-            Order::Added => {
-                let row = actors[index..].iter().take(count);
-                let length = row.take_while(|actor| actor.is_none()).count();
-                (length, index + length - 1)
+        let forward = state.machine.order() == Order::Added;
+        let length = if state.crewed {
+            let actors = self.actors.lock();
+            let hosted = |actor: &&Option<_>| actor.is_none();
+            let (before, after) = actors.split_at(index + usize::from(!forward));
+            match forward {
+                true => after.iter().take(count).take_while(hosted).count(),
+                false => before.iter().rev().take(count).take_while(hosted).count(),
             }
-            Order::Reverse | Order::Staged => {
-                let row = actors[..=index].iter().rev().take(count);
-                let length = row.take_while(|actor| actor.is_none()).count();
-                (length, index + 1 - length)
-            }
+        } else {
+            count
+        };
+        let last = match forward {
+            true => index + length - 1,
+            false => index + 1 - length,
         };
         state.last_told = (last != index).then_some(last);
         // The host does not count the returns of what the library runs.
-        let returns = match actors.iter().all(Option::is_none) {
-            true => state.machine.patience_after(length),
-            false => 0,
+        let returns = match state.crewed {
+            false => state.machine.patience_after(length),
+            true => 0,
         };
         let cause = state.machine.cause();
         Row {
@@ -711,9 +724,10 @@ impl Shared {
 
     /// What happened to actors of the host's, oldest first, each so long ago.
     /// A report that is refused does not keep the later ones from being taken.
-    pub fn report(&self, events: impl Iterator<Item = (HostEvent, Nanos)>) -> Result<(), Error> {
+    /// Gives the time now.
+    pub fn report(&self, events: impl Iterator<Item = (HostEvent, Nanos)>) -> Result<Nanos, Error> {
         let mut all = Effect::default();
-        let mut result = Ok(());
+        let mut failed = None;
         let mut state = self.state.lock();
         let now = state.now();
         for (event, ago) in events {
@@ -736,13 +750,13 @@ impl Shared {
                     all.wake |= effect.wake;
                     all.last |= effect.last;
                 }
-                Err(error) => result = result.and(Err(error)),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
         let orphaned = all.last && state.abandoned;
         drop(state);
         self.carry(all, orphaned);
-        result
+        failed.map_or(Ok(now), Err)
     }
 
     /// A descriptor that is readable when [`Shared::drive_next`] has something

@@ -286,12 +286,12 @@ extern "C-unwind" fn driver_main(job: *mut c_void) -> *mut c_void {
 pub fn drive(shared: &Arc<Shared>) -> i32 {
     let before = INSIDE.with(|inside| inside.replace(Arc::as_ptr(shared)));
     let code = loop {
-        match shared.advance(Driver::Caller) {
+        match shared.advance(Driver::Caller, None) {
             Call::Interrupt(index, calls, cause) => call_interrupt(shared, index, calls, cause),
             // The host's alone.
-            Call::Wait(_) | Call::Hosted(_) => {}
+            Call::Wait { .. } | Call::Hosted(_) => {}
             Call::Observe(observer, event) => call_observer(shared, observer, event),
-            Call::Finish(code) => break code,
+            Call::Finish { code, .. } => break code,
         }
     };
     INSIDE.with(|inside| inside.set(before));
