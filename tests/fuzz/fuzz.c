@@ -5,11 +5,14 @@
  *     fuzz SEED 0 SECONDS  for so long
  *
  * A round is its seed: one group, some actors of every kind, callers that do
- * what they please while one thread runs and waits. What fails says its seed;
+ * what they please while one thread runs and waits, or drives actors of its own.
+ * In some rounds a signal comes, in some actors are stuck when a short grace is
+ * over, and go on later, when the group may be gone. What fails says its seed;
  * tests/fuzz/corpus.txt keeps the seeds that ever found something. */
 #include "../c/check.h"
 
 #include <poll.h>
+#include <sched.h>
 
 #define ACTORS 6
 #define CALLERS 3
@@ -21,13 +24,18 @@ typedef struct actor {
     round_state *round;
     unsigned random;
     int executed, interrupted, released, is_async;
+    /* It goes on only when the round lets it: execute, or interrupt. */
+    int holds, holds_interrupt;
     rg_completion *done;
 } actor;
 
 struct round_state {
     rg_group *group;
     actor actors[ACTORS];
-    int accepted, over;
+    /* What the library knows of the actors, in order of addition; NULL: hosted. */
+    actor *added[2 * ACTORS + 1];
+    int count;
+    int driven, stuck, signals, let_go;
 };
 
 static unsigned long seed_now;
@@ -58,6 +66,11 @@ static int code_of(unsigned *random) {
     return codes[below(random, 8)];
 }
 
+static void held(const round_state *round) {
+    while (!__atomic_load_n(&round->let_go, __ATOMIC_ACQUIRE))
+        sched_yield();
+}
+
 static int is_one_of(int result, int a, int b, int c) {
     return result == a || result == b || result == c;
 }
@@ -68,6 +81,10 @@ static int execute(void *userdata) {
     unsigned random = self->random;
     __sync_fetch_and_add(&self->executed, 1);
     int code = code_of(&random);
+    if (self->holds)
+        held(self->round);
+    if (self->round->stuck)
+        return code; /* the group may be gone */
     if (below(&random, 2) == 0)
         AGREES(rg_wait_stop(group, below(&random, 3) ? -1 : 0) >= 0);
     switch (below(&random, 8)) {
@@ -92,7 +109,9 @@ static void interrupt(const rg_cause *cause, void *userdata) {
     actor *self = userdata;
     AGREES(cause->message != NULL && cause->index >= -1);
     AGREES((cause->index == -1) == (cause->actor == NULL));
-    AGREES(rg_stopping(self->round->group) == 1);
+    AGREES(self->round->stuck || rg_stopping(self->round->group) == 1);
+    if (self->holds_interrupt)
+        held(self->round);
     if (__sync_fetch_and_add(&self->interrupted, 1) == 0 && self->is_async) {
         int result = rg_complete(self->done, 3, NULL);
         AGREES(is_one_of(result, 0, RG_ESTATE, 0));
@@ -147,7 +166,7 @@ static void call(round_state *round, unsigned *random) {
     struct pollfd fds[2] = {{-1, POLLIN, 0}, {(int)below(random, 400), POLLIN, 0}};
     size_t length = below(random, sizeof text + 1), index = below(random, ACTORS + 3);
     __sync_fetch_and_add(&calls, 1);
-    switch (below(random, 23)) {
+    switch (below(random, 24)) {
     case 0: /* seldom, or nothing else ever happens */
         if (expected || below(random, 10) == 0)
             RESULT(rg_stop(group, code_of(random)), result == 0);
@@ -178,13 +197,14 @@ static void call(round_state *round, unsigned *random) {
         AGREES((rg_format_report(group, (int)below(random, 4), text, length), 1));
         break;
     case 9:
-        AGREES(rg_actor_count(group) <= ACTORS + 3);
+        AGREES(rg_actor_count(group) <= 2 * ACTORS + 3);
         break;
     case 10:
         (void)rg_get_cause(group);
         break;
     case 11:
-        RESULT(rg_set_grace(group, 60000), is_one_of(result, 0, RG_ESTATE, 0));
+        RESULT(rg_set_grace(group, round->stuck ? 1 : 60000),
+               is_one_of(result, 0, RG_ESTATE, 0));
         break;
     case 12:
         RESULT(rg_set_order(group, (int)below(random, 5) - 1),
@@ -200,14 +220,23 @@ static void call(round_state *round, unsigned *random) {
         RESULT(rg_add_signals(group, signals + 1, 0), result == RG_EINVAL);
         break;
     case 16:
+        if (round->driven)
+            break;
         RESULT(rg_drive_next(group, below(random, 2) ? &value : NULL),
                is_one_of(result, RG_ESTATE, RG_EINVAL, 0));
         break;
-    case 17:
-        RESULT(rg_drive_return(group, index, 1, "no"), result == RG_ESTATE);
+    case 17: /* of an actor that the library runs, or of none */
+        if (!round->driven)
+            RESULT(rg_drive_return(group, index, 1, "no"), result == RG_ESTATE);
+        else
+            RESULT(rg_drive_return(group, index + 2 * ACTORS, 1, "no"),
+                   is_one_of(result, RG_ESTATE, RG_EINVAL, RG_EINVAL));
         break;
     case 18:
-        RESULT(rg_drive_interrupted(group, index, NULL), result == RG_ESTATE);
+        if (!round->driven)
+            RESULT(rg_drive_interrupted(group, index, NULL), result == RG_ESTATE);
+        else
+            RESULT(rg_drive_fd(group), is_fd_or_error(result));
         break;
     case 19:
         RESULT(rg_wait(group, 0, below(random, 2) ? &code : NULL),
@@ -222,6 +251,10 @@ static void call(round_state *round, unsigned *random) {
     case 22:
         if (expected)
             AGREES(rg_complete((rg_completion *)group, 0, NULL) == expected);
+        break;
+    case 23:
+        if (round->signals && below(random, 6) == 0)
+            AGREES(kill(getpid(), SIGUSR1) == 0);
         break;
     }
 }
@@ -249,7 +282,9 @@ static void add_actor(round_state *round, actor *self, unsigned *random) {
     self->random = next(random) | 1;
     unsigned name = below(random, 6);
     int bad = name == 4, result;
-    if (below(random, 4) == 0) {
+    self->holds = round->stuck && below(random, 3) == 0;
+    self->holds_interrupt = round->stuck && below(random, 6) == 0;
+    if (!self->holds && below(random, 4) == 0) {
         self->is_async = 1;
         result = rg_add_async(round->group, names[name], start, interrupt, self, release);
     } else {
@@ -270,7 +305,166 @@ static void add_actor(round_state *round, actor *self, unsigned *random) {
     AGREES(result == (bad ? RG_EINVAL : 0));
     if (bad)
         self->round = NULL; /* refused: never called, never released */
-    round->accepted += !bad;
+    else
+        round->added[round->count++] = self;
+}
+
+static void add_hosted(round_state *round, unsigned *random) {
+    if (below(random, 2)) {
+        AGREES(rg_drive_add(round->group, below(random, 2) ? "hosted" : NULL) == 0);
+        round->count++;
+    } else {
+        size_t many = below(random, 3);
+        AGREES(rg_drive_add_many(round->group, many) == 0);
+        round->count += (int)many;
+    }
+}
+
+/* ---- a host ---------------------------------------------------------------------- */
+
+/* What the host has reported of its actors, all from one thread. */
+typedef struct host {
+    round_state *round;
+    unsigned *random;
+    int returned[2 * ACTORS + 1], asked[2 * ACTORS + 1], interrupted[2 * ACTORS + 1];
+    /* Whose interrupts were asked for, and are to be reported, in that order. */
+    int asked_for[2 * ACTORS + 1], asked_count, told;
+    int64_t clock;
+} host;
+
+static rg_drive_event event_of(host *self, int kind, int index) {
+    rg_drive_event event;
+    memset(&event, 0, sizeof event);
+    event.kind = kind;
+    event.index = (size_t)index;
+    event.code = code_of(self->random);
+    event.time_ns = self->clock += (int64_t)below(self->random, 1000);
+    return event;
+}
+
+/* Whether something may be reported now; then, what. Nothing of a round that is
+ * to get stuck comes before its end. */
+static int choose(host *self, rg_drive_event *chosen, int late) {
+    if (self->told < self->asked_count && (late || below(self->random, 2))) {
+        int index = self->asked_for[self->told++];
+        *chosen = event_of(self, RG_EVENT_INTERRUPTED, index);
+        self->interrupted[index] = 1;
+        return 1;
+    }
+    int from = (int)below(self->random, 2 * ACTORS);
+    for (int i = 0; i < self->round->count; i++) {
+        int index = (from + i) % self->round->count;
+        if (self->round->added[index] || self->returned[index])
+            continue;
+        if (self->round->stuck && !late && index % 2)
+            continue;
+        self->returned[index] = 1;
+        *chosen = event_of(self, RG_EVENT_RETURNED, index);
+        return 1;
+    }
+    return 0;
+}
+
+/* Each is refused. */
+static void reports_of_nothing(host *self) {
+    rg_drive_event wrong = event_of(self, 77, 0);
+    AGREES(rg_drive_report(self->round->group, &wrong, 1, self->clock, NULL) ==
+           RG_EINVAL);
+    AGREES(rg_drive_return(self->round->group, 1000, 0, NULL) == RG_EINVAL);
+    for (int i = 0; i < self->round->count; i++) {
+        if (self->returned[i] && !self->round->added[i])
+            AGREES(rg_drive_return(self->round->group, (size_t)i, 0, NULL) == RG_ESTATE);
+        if (!self->asked[i] && !self->round->added[i])
+            AGREES(rg_drive_interrupted(self->round->group, (size_t)i, NULL) ==
+                   RG_ESTATE);
+    }
+}
+
+/* So many reports at most, in either way; and the next step, asked for in either. */
+static int step(host *self, rg_step *next, unsigned limit, int late) {
+    rg_drive_event events[4];
+    rg_group *group = self->round->group;
+    size_t count = 0;
+    if (below(self->random, 16) == 0)
+        reports_of_nothing(self);
+    while (count < limit && choose(self, &events[count], late))
+        count++;
+    memset(next, 0, sizeof *next);
+    next->size = sizeof *next;
+    __sync_fetch_and_add(&calls, 2);
+    if (below(self->random, 2))
+        return rg_drive_report(group, events, count, self->clock, next);
+    for (size_t i = 0; i < count; i++) {
+        size_t index = events[i].index;
+        int result = events[i].kind == RG_EVENT_RETURNED
+                         ? rg_drive_return(group, index, events[i].code, "told")
+                         : rg_drive_interrupted(group, index, i % 2 ? NULL : "hm");
+        AGREES(result >= 0 && result < 8);
+    }
+    int64_t value = 0;
+    int kind = rg_drive_next(group, &value);
+    next->first = next->last = (size_t)value;
+    next->wait_ns = value;
+    next->code = (int)value;
+    return kind;
+}
+
+/* How many executes and interrupts of the host's have not returned. */
+static int outstanding(const host *self) {
+    int left = self->asked_count - self->told;
+    for (int i = 0; i < self->round->count; i++)
+        left += self->asked[i] && !self->returned[i];
+    return left;
+}
+
+/* In the order of addition, or in reverse. */
+static int one_direction(const host *self) {
+    int up = 1, down = 1;
+    for (int i = 1; i < self->asked_count; i++) {
+        up &= self->asked_for[i - 1] < self->asked_for[i];
+        down &= self->asked_for[i - 1] > self->asked_for[i];
+    }
+    return up || down;
+}
+
+static int drive(round_state *round, unsigned *random) {
+    static host self;
+    memset(&self, 0, sizeof self);
+    self.round = round;
+    self.random = random;
+    struct pollfd wakes = {-1, POLLIN, 0};
+    if (below(random, 2))
+        wakes.fd = rg_drive_fd(round->group);
+    AGREES(rg_drive_begin(round->group) == 0);
+    AGREES(rg_drive_begin(round->group) == RG_ESTATE);
+    rg_step next;
+    /* It may have been stopped before: then nobody runs. */
+    int kind = step(&self, &next, 0, 0);
+    for (; kind != RG_STEP_FINISH; kind = step(&self, &next, below(random, 4), 0)) {
+        AGREES(kind == RG_STEP_INTERRUPT || kind == RG_STEP_WAIT);
+        if (kind == RG_STEP_INTERRUPT) {
+            AGREES(rg_stopping(round->group) == 1);
+            int last = (int)next.last, by = next.last < next.first ? -1 : 1;
+            for (int i = (int)next.first; i != last + by; i += by) {
+                AGREES(i >= 0 && i < round->count && !round->added[i] && !self.asked[i]);
+                self.asked[i] = 1;
+                self.asked_for[self.asked_count++] = i;
+                AGREES(one_direction(&self));
+            }
+        } else if (wakes.fd >= 0) {
+            poll(&wakes, 1, next.wait_ns < 0 ? 0 : 1);
+        } else {
+            sched_yield();
+        }
+    }
+    int code = next.code, left = outstanding(&self);
+    AGREES(left == 0 || code == RG_ETIMEDOUT);
+    if (below(random, 2)) {
+        /* Those that were stuck, after all. Without: rg_free takes them along. */
+        for (; left > 0; left = outstanding(&self))
+            AGREES(step(&self, &next, 1 + below(random, 3), 1) == RG_STEP_FINISH);
+    }
+    return code;
 }
 
 static void one_round(unsigned long seed) {
@@ -287,13 +481,23 @@ static void one_round(unsigned long seed) {
     if (below(&random, 4) == 0)
         AGREES(rg_set_observer(round.group, observe, &events) == 0);
     AGREES(rg_set_order(round.group, (int)below(&random, 3)) == 0);
-    AGREES(rg_set_grace(round.group, below(&random, 3) ? -1 : 60000) == 0);
+    round.driven = below(&random, 3) == 0;
+    round.stuck = below(&random, 8) == 0;
+    round.signals = below(&random, 8) == 0;
+    int grace = round.stuck ? (int)below(&random, 3) : below(&random, 3) ? -1 : 60000;
+    AGREES(rg_set_grace(round.group, grace) == 0);
     int count = (int)below(&random, ACTORS + 1);
-    for (int i = 0; i < count; i++)
-        add_actor(&round, &round.actors[i], &random);
-    if (below(&random, 8) == 0) {
-        int signal = SIGUSR2;
+    for (int i = 0; i < count; i++) {
+        if (round.driven && below(&random, 3))
+            add_hosted(&round, &random);
+        else
+            add_actor(&round, &round.actors[i], &random);
+    }
+    if (round.signals || below(&random, 8) == 0) {
+        int signal = round.signals ? SIGUSR1 : SIGUSR2;
         AGREES(rg_add_signals(round.group, &signal, 1) == 0);
+        static actor listener;
+        round.added[round.count++] = &listener;
     }
     pthread_t threads[CALLERS];
     caller callers[CALLERS];
@@ -302,7 +506,9 @@ static void one_round(unsigned long seed) {
         CHECK_INT(pthread_create(&threads[i], NULL, calling, &callers[i]), 0);
     }
     int runs = below(&random, 8) != 0, code = 0, again = 0;
-    if (runs) {
+    if (runs && round.driven) {
+        code = drive(&round, &random);
+    } else if (runs) {
         unsigned how = below(&random, 3);
         if (how == 0) {
             code = rg_run(round.group);
@@ -315,17 +521,37 @@ static void one_round(unsigned long seed) {
                 AGREES(rg_wait(round.group, -1, &code) == 1);
             }
         }
+    }
+    if (runs) {
         AGREES(rg_wait(round.group, -1, &again) == 1 && again == code);
         AGREES(rg_run(round.group) == RG_ESTATE);
     }
     for (int i = 0; i < CALLERS; i++)
         CHECK_INT(pthread_join(threads[i], NULL), 0);
     const rg_cause *cause = rg_get_cause(round.group);
-    if (runs)
+    int stuck = 0;
+    for (int i = 0; i < round.count && runs; i++) {
+        rg_actor_report report;
+        report.size = sizeof report;
+        AGREES(rg_get_report(round.group, (size_t)i, &report) == 0);
+        stuck |= report.stuck;
+        if (round.added[i] && round.added[i]->holds && report.started_ns >= 0)
+            AGREES(report.stuck & RG_STUCK_EXECUTE);
+    }
+    if (runs && stuck)
+        AGREES(code == RG_ETIMEDOUT);
+    else if (runs)
         AGREES(cause != NULL ? cause->code == code : code == 0);
+    if (below(&random, 2))
+        __atomic_store_n(&round.let_go, 1, __ATOMIC_RELEASE);
     rg_free(round.group);
+    __atomic_store_n(&round.let_go, 1, __ATOMIC_RELEASE);
     for (int i = 0; i < count; i++) {
         actor *self = &round.actors[i];
+        /* The last stuck actor's return releases all. */
+        while (stuck && self->round &&
+               !__atomic_load_n(&self->released, __ATOMIC_ACQUIRE))
+            sched_yield();
         AGREES(self->released == (self->round != NULL));
         AGREES(self->executed <= 1 && self->executed == self->interrupted);
         AGREES(self->round != NULL || self->executed == 0);
@@ -333,11 +559,14 @@ static void one_round(unsigned long seed) {
     __sync_fetch_and_add(&calls, 8 + count);
 }
 
+static void hear(int number) { (void)number; }
+
 int main(int count, char **arguments) {
     unsigned long seed = count > 1 ? strtoul(arguments[1], NULL, 0) : 1;
     unsigned long rounds = count > 2 ? strtoul(arguments[2], NULL, 0) : 1;
     int64_t seconds = count > 3 ? atol(arguments[3]) : 0;
     int64_t until = now_ns() + seconds * 1000000000;
+    signal(SIGUSR1, hear); /* what is there before and after a group listens */
     signal(SIGUSR2, SIG_IGN);
     running_case = "a round";
     unsigned long done = 0;
