@@ -170,19 +170,23 @@ static int stick_execute(void *userdata) {
     return 0;
 }
 
+static void add_tiny(rg_group *group, rg_interrupt_fn interrupt, tiny *userdata) {
+    rg_actor actor;
+    memset(&actor, 0, sizeof actor);
+    actor.size = sizeof actor;
+    actor.execute = stick_execute;
+    actor.interrupt = interrupt;
+    actor.userdata = userdata;
+    actor.release = tiny_release;
+    CHECK_INT(rg_add_actor(group, &actor), 0);
+}
+
 static void all_stuck(void) {
     tiny tiny = {GATE_INIT, GATE_INIT, GATE_INIT};
     rg_group *group = rg_new();
     CHECK_INT(rg_set_grace(group, 200), 0);
     for (int i = 0; i < 10; i++) {
-        rg_actor actor;
-        memset(&actor, 0, sizeof actor);
-        actor.size = sizeof actor;
-        actor.execute = stick_execute;
-        actor.interrupt = stick;
-        actor.userdata = &tiny;
-        actor.release = tiny_release;
-        CHECK_INT(rg_add_actor(group, &actor), 0);
+        add_tiny(group, stick, &tiny);
     }
     CHECK_INT(rg_start(group), 0);
     int64_t stopped_at = now_ns();
@@ -220,14 +224,7 @@ static void returned_before_free(void) {
     tiny tiny = {GATE_INIT, GATE_INIT, GATE_INIT};
     rg_group *group = rg_new();
     CHECK_INT(rg_set_grace(group, 50), 0);
-    rg_actor actor;
-    memset(&actor, 0, sizeof actor);
-    actor.size = sizeof actor;
-    actor.execute = stick_execute;
-    actor.interrupt = stick;
-    actor.userdata = &tiny;
-    actor.release = tiny_release;
-    CHECK_INT(rg_add_actor(group, &actor), 0);
+    add_tiny(group, stick, &tiny);
     CHECK_INT(rg_add(group, return_seven, rg_interrupt_none, NULL), 0);
     CHECK_INT(rg_run(group), RG_ETIMEDOUT);
     gate_pass(&tiny.freedom);
@@ -247,14 +244,7 @@ static void returned_during_free(void) {
         tiny tiny = {GATE_INIT, GATE_INIT, GATE_INIT};
         rg_group *group = rg_new();
         CHECK_INT(rg_set_grace(group, 0), 0);
-        rg_actor actor;
-        memset(&actor, 0, sizeof actor);
-        actor.size = sizeof actor;
-        actor.execute = stick_execute;
-        actor.interrupt = rg_interrupt_none;
-        actor.userdata = &tiny;
-        actor.release = tiny_release;
-        CHECK_INT(rg_add_actor(group, &actor), 0);
+        add_tiny(group, rg_interrupt_none, &tiny);
         CHECK_INT(rg_add(group, return_seven, rg_interrupt_none, NULL), 0);
         CHECK_INT(rg_run(group), RG_ETIMEDOUT);
         gate_pass(&tiny.freedom);

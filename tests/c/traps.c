@@ -119,18 +119,22 @@ static int cancel_self(void *userdata) {
     return 0;
 }
 
+/* rg_run, or its two halves. */
+static int run_either(rg_group *group, int by_start) {
+    int code = 0;
+    if (!by_start)
+        return rg_run(group);
+    CHECK_INT(rg_start(group), 0);
+    CHECK_INT(rg_wait(group, -1, &code), 1);
+    return code;
+}
+
 static void execute_leaves(rg_execute_fn leave, int by_start) {
     destroyed = 0;
     rg_group *group = rg_new();
     CHECK_INT(rg_add(group, leave, rg_interrupt_none, NULL), 0);
     CHECK_INT(rg_add(group, until_stop, rg_interrupt_none, group), 0);
-    int code = 0;
-    if (by_start) {
-        CHECK_INT(rg_start(group), 0);
-        CHECK_INT(rg_wait(group, -1, &code), 1);
-    } else {
-        code = rg_run(group);
-    }
+    int code = run_either(group, by_start);
     CHECK_INT(code, RG_EPANIC);
     CHECK_INT(rg_get_cause(group)->index, 0);
     CHECK(strstr(rg_get_cause(group)->message, "pthread_exit") != NULL);
@@ -212,13 +216,7 @@ static void exit_in_interrupt(void) {
         CHECK_INT(rg_add(group, return_seven, count_interrupt, NULL), 0);
         CHECK_INT(rg_add(group, until_stop, exit_interrupt, group), 0);
         CHECK_INT(rg_add(group, until_stop, count_interrupt, group), 0);
-        int code = 0;
-        if (by_start) {
-            CHECK_INT(rg_start(group), 0);
-            CHECK_INT(rg_wait(group, -1, &code), 1);
-        } else {
-            code = rg_run(group);
-        }
+        int code = run_either(group, by_start);
         CHECK_INT(code, 7);
         CHECK_INT(interrupted, 2);
         for (int i = 0; i < 4; i++) {
