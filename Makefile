@@ -16,7 +16,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib golib header abi man demo demo-plugins test lint fuzz soak coverage bench install uninstall deb clean
+.PHONY: help setup lib golib header abi man demo demo-plugins test lint fuzz soak model coverage bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -71,6 +71,7 @@ test: setup lib ## all tests; QUICK=1 leaves out valgrind and the rarer standard
 lint: setup ## formatting and static checks
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	@scripts/model.sh lint
 	@scripts/go.sh lint
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
 	.venv/bin/ruff check scripts benches examples
@@ -90,6 +91,9 @@ soak: setup lib ## cycles of groups in C, nothing may grow; CYCLES=1000000
 	$(CC) -std=c99 -g -O1 -Iinclude tests/c/cycles.c -o build/tests/soak \
 		-Lbuild/lib -lrungroup -lpthread -Wl,-rpath,'$$ORIGIN/../lib'
 	build/tests/soak $(or $(CYCLES),1000000)
+
+model: ## every schedule of small groups, up to a bound; some minutes
+	@MODEL=whole scripts/model.sh
 
 coverage: ## lines that the Rust and C tests reach
 	@scripts/coverage.sh

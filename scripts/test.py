@@ -48,7 +48,17 @@ NOT_VALGRIND = {
     "storm",
 }
 # The first words of the checks that may run beside others.
-TOGETHER = ("header", "valgrind:", "first", "four_actors", "C++", "ABI", "Python", "Go")
+TOGETHER = (
+    "model",
+    "header",
+    "valgrind:",
+    "first",
+    "four_actors",
+    "C++",
+    "ABI",
+    "Python",
+    "Go",
+)
 LARGEST = 450 * 1024
 COMPILING = threading.Lock()
 
@@ -102,6 +112,11 @@ def compile_c_once(source, program, *libraries, compiler="gcc", standard="c99"):
 
 def cargo_test():
     return run("cargo", "test", "--locked", timeout=1200)
+
+
+def model():
+    """Schedules of small groups, up to a bound; `make model` goes further."""
+    return run("scripts/model.sh", timeout=1200)
 
 
 def exported_symbols():
@@ -332,6 +347,7 @@ def documents():
 def checks():
     """Every check: a name, and what to call."""
     yield "cargo test", cargo_test
+    yield "model", model
     yield "exported symbols", exported_symbols
     yield "needed libraries", needed_libraries
     yield "library size", library_size

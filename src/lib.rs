@@ -28,10 +28,13 @@ mod error;
 mod ffi;
 mod group;
 pub mod machine;
+#[cfg(rungroup_model)]
+mod model;
 mod report;
 mod runner;
 mod signals;
 mod stop;
+#[cfg_attr(rungroup_model, path = "model/sync.rs")]
 mod sync;
 mod systemd;
 mod text;

@@ -3,9 +3,8 @@
 
 use crate::error::Error;
 use crate::ffi::os::{Event, Word};
-use crate::sync::Mutex;
+use crate::sync::{Instant, Mutex};
 use std::os::fd::RawFd;
-use std::time::Instant;
 
 /// Something that happens once and that any number of threads can wait for.
 #[derive(Debug, Default)]

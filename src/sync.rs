@@ -1,11 +1,16 @@
-//! The standard library's lock and condition variable, without poisoning.
+//! What threads meet at and read the time from: the standard library's, with a
+//! lock and a condition variable without poisoning. Everything comes from here,
+//! since under the model (`model/sync.rs`) it is something else.
 //!
 //! A thread reports its end when its thread-locals are gone already
 //! (`runner/thread.rs`). What a lock would then keep in a thread-local, as
 //! parking_lot does, is made anew and leaked; these keep nothing there.
 
-use std::sync::{MutexGuard, PoisonError, TryLockError};
-use std::time::Instant;
+pub use std::sync::{MutexGuard, atomic};
+pub use std::thread_local;
+pub use std::time::Instant;
+
+use std::sync::{PoisonError, TryLockError};
 
 /// A lock. A panic while it is held leaves it as it is.
 #[derive(Debug, Default)]

@@ -5,12 +5,13 @@
 
 use crate::machine::Outcome;
 use crate::stop::Latch;
+use crate::sync::Instant;
 use crate::text;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A manager that does not read must not hold up the shutdown.
 const SEND: Duration = Duration::from_secs(1);

@@ -3,6 +3,7 @@
 
 use super::actor::TakeFailure;
 use crate::machine::{Message, NO_MESSAGE, Outcome};
+use crate::sync::thread_local;
 use crate::text;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -18,7 +19,7 @@ pub fn keep(code: c_int, message: Message) {
     if !message.is_empty() {
         // A thread that is past its thread-locals has no actor left.
         let _ = KEPT.try_with(|kept| *kept.borrow_mut() = Some((code, message)));
-        ANY.set(true);
+        ANY.with(|any| any.set(true));
     }
 }
 
@@ -28,7 +29,7 @@ pub fn forget() {
 }
 
 fn take_kept() -> Option<(c_int, Message)> {
-    if !ANY.replace(false) {
+    if !ANY.with(|any| any.replace(false)) {
         return None;
     }
     KEPT.try_with(|kept| kept.borrow_mut().take()).ok()?

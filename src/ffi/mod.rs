@@ -14,4 +14,6 @@ pub mod foreign;
 pub mod handle;
 pub mod host;
 pub mod os;
+#[cfg_attr(rungroup_model, path = "../model/pthread.rs")]
+pub mod pthread;
 pub mod sigaction;

@@ -1,12 +1,13 @@
 //! Safe forms of the few system calls that the library needs.
 
+use crate::sync::Instant;
+use crate::sync::atomic::{AtomicU32, Ordering};
 use std::io;
 #[cfg(target_os = "linux")]
 use std::os::fd::FromRawFd;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+#[cfg(not(rungroup_model))]
 use std::ptr;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
 
 /// A descriptor that becomes readable once and stays so: an eventfd on Linux,
 /// a pipe elsewhere.
@@ -147,9 +148,9 @@ pub struct Word {
     value: AtomicU32,
     /// How many wait, or are about to.
     waiters: AtomicU32,
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(any(not(target_os = "linux"), rungroup_model))]
     lock: crate::sync::Mutex<()>,
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(any(not(target_os = "linux"), rungroup_model))]
     changed: crate::sync::Condvar,
 }
 
@@ -161,8 +162,6 @@ impl Word {
 
     /// Sets it and wakes all who wait. Gives the number before.
     pub fn set(&self, value: u32) -> u32 {
-        #[cfg(not(target_os = "linux"))]
-        let _lock = self.lock.lock();
         let before = self.value.swap(value, Ordering::SeqCst);
         // Who comes to wait after this sees the new value.
         if self.waiters.load(Ordering::SeqCst) > 0 {
@@ -171,15 +170,17 @@ impl Word {
         before
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(rungroup_model)))]
     fn wake_all(&self) {
         let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
         // SAFETY: the word is valid for the call; waking reads nothing else.
         unsafe { libc::syscall(libc::SYS_futex, self.value.as_ptr(), operation, i32::MAX) };
     }
 
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(any(not(target_os = "linux"), rungroup_model))]
     fn wake_all(&self) {
+        // Who is about to wait has looked under the lock, and is asleep by now.
+        drop(self.lock.lock());
         self.changed.notify_all();
     }
 
@@ -197,7 +198,7 @@ impl Word {
         }
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(rungroup_model)))]
     fn wait_for_change(&self, value: u32, deadline: Option<Instant>) {
         let left = deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -213,7 +214,7 @@ impl Word {
         unsafe { libc::syscall(libc::SYS_futex, self.value.as_ptr(), operation, value, left) };
     }
 
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(any(not(target_os = "linux"), rungroup_model))]
     fn wait_for_change(&self, value: u32, deadline: Option<Instant>) {
         let lock = self.lock.lock();
         if self.get() == value {

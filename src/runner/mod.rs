@@ -17,16 +17,16 @@ use crate::machine::{Effect, Event, Machine, Message, Nanos, Order, Outcome, Ste
 use crate::report::ended_by;
 use crate::signals::Listener;
 use crate::stop::Latch;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use crate::sync::{Condvar, Instant, Mutex};
 use crate::systemd::Manager;
 use gate::Gate;
 use helper::Helpers;
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thread::{Job, Thread};
 
 /// The stack of a thread whose actor asks for none: what pthreads give, not

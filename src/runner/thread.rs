@@ -14,14 +14,14 @@ use crate::error::Error;
 use crate::ffi::actor::{Calls, Execute, Start};
 use crate::ffi::failure;
 use crate::ffi::handle::{Observer, rg_cause, rg_completion};
+use crate::ffi::pthread::{self, NAME};
 use crate::machine::{Event, Message, Outcome};
-use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, thread_local};
 use crate::text;
 use std::cell::Cell;
 use std::ffi::{CStr, c_void};
-use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// What a thread of the library is there for, and what it keeps alive.
@@ -105,7 +105,7 @@ impl Job {
 
 /// A thread that must be joined or let go.
 pub struct Thread {
-    id: libc::pthread_t,
+    id: pthread::Id,
     job: *mut Job,
     /// `None`: the C library's own.
     stack: Option<Stack>,
@@ -119,21 +119,20 @@ impl Thread {
     /// the C library. On failure the job is dropped.
     pub fn spawn(job: Box<Job>, size: usize, stack: Option<Stack>) -> Result<Thread, Error> {
         let _ = key().ok_or(Error::Spawn)?;
-        let start: extern "C-unwind" fn(*mut c_void) -> *mut c_void = match job.role {
+        let start: pthread::Start = match job.role {
             Role::Actor { .. } => actor_main,
             Role::Helper { .. } => helper_main,
             Role::Driver => driver_main,
         };
+        let (lowest, size) = match &stack {
+            Some(stack) => (Some(stack.lowest), stack.size),
+            None => (None, size),
+        };
         let job = Box::into_raw(job);
-        // SAFETY: the start function has the form asked for but for its
-        // unwinding, which pthreads allow. The job is shared with the new
-        // thread, or ours alone if there is none.
+        // SAFETY: the job is shared with the new thread, or ours alone if there
+        // is none. Nobody else runs on the stack, which is kept until a join.
         unsafe {
-            let start = std::mem::transmute::<
-                extern "C-unwind" fn(*mut c_void) -> *mut c_void,
-                extern "C" fn(*mut c_void) -> *mut c_void,
-            >(start);
-            match create(start, job.cast(), size, stack.as_ref()) {
+            match pthread::create(start, job.cast(), lowest, size) {
                 Some(id) => Ok(Thread { id, job, stack }),
                 None => {
                     drop(Box::from_raw(job));
@@ -146,17 +145,14 @@ impl Thread {
     /// Whether it has ended; then it is joined.
     fn ended(&self) -> bool {
         // SAFETY: joined once, since it then leaves the list of those asked.
-        #[cfg(target_os = "linux")]
-        return unsafe { libc::pthread_tryjoin_np(self.id, ptr::null_mut()) } == 0;
-        #[cfg(not(target_os = "linux"))]
-        return false;
+        unsafe { pthread::try_join(self.id) }
     }
 
     /// Waits for its end.
     pub fn join(self) {
         // SAFETY: joined or detached once, since both take `self`.
         unsafe {
-            libc::pthread_join(self.id, ptr::null_mut());
+            pthread::join(self.id);
             Job::let_go(self.job);
         }
     }
@@ -170,7 +166,7 @@ impl Thread {
         }
         // SAFETY: as above.
         unsafe {
-            libc::pthread_detach(self.id);
+            pthread::detach(self.id);
             Job::let_go(self.job);
         }
     }
@@ -191,47 +187,11 @@ pub fn reap() {
     }
 }
 
-/// # Safety
-/// `start` may be called with `argument` on a new thread.
-unsafe fn create(
-    start: extern "C" fn(*mut c_void) -> *mut c_void,
-    argument: *mut c_void,
-    size: usize,
-    stack: Option<&Stack>,
-) -> Option<libc::pthread_t> {
-    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-    let mut id = MaybeUninit::<libc::pthread_t>::uninit();
-    // SAFETY: the attributes are initialized before use and destroyed once; the
-    // id is read only if it was written.
-    unsafe {
-        if libc::pthread_attr_init(attributes.as_mut_ptr()) != 0 {
-            return None;
-        }
-        let attributes_set = match stack {
-            Some(stack) => {
-                libc::pthread_attr_setstack(attributes.as_mut_ptr(), stack.lowest, stack.size)
-            }
-            None => libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), size),
-        };
-        let made = attributes_set == 0
-            && libc::pthread_create(id.as_mut_ptr(), attributes.as_ptr(), start, argument) == 0;
-        libc::pthread_attr_destroy(attributes.as_mut_ptr());
-        made.then(|| id.assume_init())
-    }
-}
-
 /// The key whose destructor takes a job back; `None` if the process has used
 /// up its keys.
-fn key() -> Option<libc::pthread_key_t> {
-    static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
-    *KEY.get_or_init(|| {
-        let mut key = MaybeUninit::uninit();
-        // SAFETY: the pointer is valid, and `exited` is never unmapped
-        // (nodelete).
-        let made = unsafe { libc::pthread_key_create(key.as_mut_ptr(), Some(exited)) };
-        // SAFETY: written by the successful call.
-        (made == 0).then(|| unsafe { key.assume_init() })
-    })
+fn key() -> Option<pthread::Key> {
+    static KEY: OnceLock<Option<pthread::Key>> = OnceLock::new();
+    *KEY.get_or_init(|| pthread::key(exited))
 }
 
 thread_local! {
@@ -327,11 +287,11 @@ unsafe fn enter<'a>(job: *mut Job) -> Option<&'a Arc<Shared>> {
     // `spawn` made it.
     unsafe {
         let shared = (*job).shared.as_ref()?;
-        INSIDE.set(Arc::as_ptr(shared));
-        set_name(&(*job).name);
+        INSIDE.with(|inside| inside.set(Arc::as_ptr(shared)));
+        pthread::set_name(&(*job).name);
         // Fails only without memory; then the job is leaked and its actor
         // counts as running, which a grace bounds.
-        libc::pthread_setspecific(key()?, job.cast());
+        pthread::set(key()?, job.cast());
         Some(shared)
     }
 }
@@ -443,28 +403,10 @@ fn report_end(shared: &Shared, role: &mut Role) {
     }
 }
 
-/// A thread's name with its NUL: Linux allows 15 bytes.
-const NAME: usize = 16;
-
 fn thread_name(name: &CStr) -> [u8; NAME] {
     let name = name.to_string_lossy();
     let name = text::prefix(&name, NAME - 1).as_bytes();
     let mut bytes = [0; NAME];
     bytes[..name.len()].copy_from_slice(name);
     bytes
-}
-
-fn set_name(name: &[u8; NAME]) {
-    let name: *const libc::c_char = name.as_ptr().cast();
-    // SAFETY: at most 15 bytes and a NUL.
-    #[cfg(target_os = "linux")]
-    unsafe {
-        libc::pthread_setname_np(libc::pthread_self(), name);
-    }
-    // SAFETY: as above.
-    #[cfg(target_os = "macos")]
-    unsafe {
-        libc::pthread_setname_np(name);
-    }
-    let _ = name;
 }

@@ -1,0 +1,238 @@
+//! `sync.rs` under the model: the same names, each a point at which shuttle may
+//! let another thread go on. Time stands still until somebody lets it pass.
+
+use shuttle::future::block_on;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+pub use shuttle::sync::atomic;
+pub use shuttle::thread_local;
+
+/// See `sync.rs`.
+#[derive(Debug, Default)]
+pub struct Mutex<T>(shuttle::sync::Mutex<T>);
+
+/// A lock that is held.
+#[derive(Debug)]
+pub struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+    guard: shuttle::sync::MutexGuard<'a, T>,
+}
+
+impl<T> Mutex<T> {
+    pub const fn new(value: T) -> Self {
+        Mutex(shuttle::sync::Mutex::new(value))
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        MutexGuard { mutex: self, guard }
+    }
+
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let guard = self.0.try_lock().ok()?;
+        Some(MutexGuard { mutex: self, guard })
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}
+
+/// See `sync.rs`. Who waits is in `SLEEPERS`; nobody wakes without a reason, so
+/// that a wake-up that is lost is seen.
+#[derive(Debug, Default)]
+pub struct Condvar {
+    /// For an address of its own.
+    _place: u8,
+}
+
+struct Sleeper {
+    at: usize,
+    until: Option<Instant>,
+    awake: Rc<Wake>,
+}
+
+/// A sleep that ends once, whichever comes first.
+#[derive(Default)]
+struct Wake {
+    over: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Wake {
+    fn up(&self) {
+        self.over.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn sleep(&self) {
+        block_on(poll_fn(|context| {
+            if self.over.get() {
+                return Poll::Ready(());
+            }
+            self.waker.replace(Some(context.waker().clone()));
+            Poll::Pending
+        }));
+    }
+}
+
+// All threads of a model run on one, so that this is shared by them.
+std::thread_local! {
+    static NOW: Cell<u64> = const { Cell::new(0) };
+    static SLEEPERS: RefCell<Vec<Sleeper>> = const { RefCell::new(Vec::new()) };
+    static CLOCK: RefCell<Option<Rc<Wake>>> = const { RefCell::new(None) };
+}
+
+impl Condvar {
+    pub fn wait<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        deadline: Option<Instant>,
+    ) -> MutexGuard<'a, T> {
+        let mutex = guard.mutex;
+        if deadline.is_none_or(|deadline| deadline > Instant::now()) {
+            // On the list before the lock is free.
+            let awake = Rc::new(Wake::default());
+            SLEEPERS.with_borrow_mut(|sleepers| {
+                sleepers.push(Sleeper {
+                    at: self.at(),
+                    until: deadline,
+                    awake: awake.clone(),
+                });
+            });
+            if deadline.is_some() {
+                ring();
+            }
+            drop(guard);
+            awake.sleep();
+        } else {
+            drop(guard);
+        }
+        mutex.lock()
+    }
+
+    pub fn notify_one(&self) {
+        shuttle::thread::sleep(Duration::ZERO); // others may come first
+        let first = SLEEPERS.with_borrow_mut(|sleepers| {
+            let first = sleepers.iter().position(|sleeper| sleeper.at == self.at());
+            first.map(|first| sleepers.remove(first))
+        });
+        first.iter().for_each(|first| first.awake.up());
+    }
+
+    pub fn notify_all(&self) {
+        shuttle::thread::sleep(Duration::ZERO);
+        wake(|sleeper| sleeper.at == self.at());
+    }
+
+    fn at(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+}
+
+fn wake(mut which: impl FnMut(&Sleeper) -> bool) {
+    let woken: Vec<Sleeper> =
+        SLEEPERS.with_borrow_mut(|sleepers| sleepers.extract_if(.., |s| which(s)).collect());
+    woken.iter().for_each(|sleeper| sleeper.awake.up());
+}
+
+/// See `std::time::Instant`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instant(u64);
+
+impl Instant {
+    pub fn now() -> Self {
+        Instant(NOW.get())
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        Self::now().saturating_duration_since(*self)
+    }
+
+    pub fn saturating_duration_since(&self, earlier: Instant) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    pub fn checked_add(&self, time: Duration) -> Option<Instant> {
+        let nanos = u64::try_from(time.as_nanos()).ok()?;
+        Some(Instant(self.0.checked_add(nanos)?))
+    }
+}
+
+// ---- for the tests ----------------------------------------------------------
+
+/// A thread that lets the time pass: `jumps` times at any moment by `step`, and
+/// then whenever somebody waits for a time, which may come at any later moment.
+pub struct Clock {
+    over: Arc<AtomicBool>,
+    thread: shuttle::thread::JoinHandle<()>,
+}
+
+impl Clock {
+    pub fn start(jumps: usize, step: Duration) -> Self {
+        NOW.set(0);
+        let over = Arc::new(AtomicBool::new(false));
+        let end = over.clone();
+        let thread = shuttle::thread::spawn(move || {
+            for _ in 0..jumps {
+                shuttle::thread::sleep(Duration::ZERO);
+                pass(Instant::now().checked_add(step));
+            }
+            while !end.load(SeqCst) {
+                let next =
+                    SLEEPERS.with_borrow(|sleepers| sleepers.iter().filter_map(|s| s.until).min());
+                if next.is_some() {
+                    pass(next);
+                } else {
+                    let bell = Rc::new(Wake::default());
+                    CLOCK.set(Some(bell.clone()));
+                    bell.sleep();
+                }
+            }
+        });
+        Clock { over, thread }
+    }
+
+    pub fn stop(self) {
+        self.over.store(true, SeqCst);
+        ring();
+        let _ = self.thread.join();
+    }
+}
+
+/// Tells the clock that somebody waits for a time.
+fn ring() {
+    if let Some(bell) = CLOCK.take() {
+        bell.up();
+    }
+}
+
+fn pass(until: Option<Instant>) {
+    let now = until.map_or(0, |until| until.0).max(NOW.get());
+    NOW.set(now);
+    wake(|sleeper| sleeper.until.is_some_and(|until| until.0 <= now));
+}
+
+/// How many sleep; none, once all is over.
+pub fn sleepers() -> usize {
+    SLEEPERS.with_borrow(Vec::len)
+}
