@@ -17,12 +17,15 @@ pub struct Latch {
 
 impl Latch {
     /// Sets the flag first, and wakes who waits for it, then makes the
-    /// descriptor readable: who sees that sees the flag too.
+    /// descriptor readable: who sees that sees the flag too. Whoever comes second
+    /// waits for the lock until both are done.
     pub fn set(&self) {
-        if self.is_set() || self.flag.set(1) == 1 {
+        let event = self.event.lock();
+        if self.is_set() {
             return;
         }
-        if let Some(event) = &*self.event.lock() {
+        self.flag.set(1);
+        if let Some(event) = &*event {
             event.signal();
         }
     }
@@ -47,8 +50,8 @@ impl Latch {
         }
         let new = Event::new().map_err(|_| Error::Memory)?;
         let fd = new.fd();
-        // `set` looks for the event after the flag, under the lock that we
-        // hold: either it finds ours, or the flag is set by now.
+        // Under the lock that `set` takes: either it finds ours, or the flag is
+        // set by now.
         if self.is_set() {
             new.signal();
         }

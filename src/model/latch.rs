@@ -104,3 +104,19 @@ fn a_wait_ends_at_its_deadline_or_before() {
         clock.stop();
     });
 }
+
+#[test]
+fn whoever_has_set_it_sees_the_descriptor() {
+    check("latch: 2 sets, descriptor", EVERY, || {
+        let latch = Arc::new(Latch::default());
+        let fd = latch.fd().unwrap();
+        let other = latch.clone();
+        let sets = spawn(move || {
+            other.set();
+            assert!(readable(fd));
+        });
+        latch.set();
+        assert!(readable(fd));
+        sets.join().unwrap();
+    });
+}
