@@ -3,15 +3,14 @@
 //! actors return.
 #![allow(unsafe_code)]
 
-use super::{Depth, check};
+use super::{Depth, check, readable};
 use crate::ffi::exports::*;
 use crate::ffi::handle::{rg_actor, rg_actor_report, rg_cause, rg_completion, rg_group};
-use crate::ffi::os::{self, Word};
-use crate::ffi::pthread;
-use crate::sync::{Clock, Instant};
+use crate::ffi::os::Word;
+use crate::sync::{self, Clock, Condvar, Instant};
 use shuttle::thread::{JoinHandle, spawn};
 use std::ffi::{c_int, c_void};
-use std::os::fd::{BorrowedFd, OwnedFd, AsRawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -101,8 +100,40 @@ struct Party {
     /// How many have been released.
     released: Word,
     /// For a host that drives: there is something new.
-    news: Word,
+    news: News,
+    /// For a host that drives: the last has reported.
+    last: Word,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What wakes a host that drives.
+#[derive(Default)]
+struct News {
+    fd: OnceLock<RawFd>,
+    any: sync::Mutex<bool>,
+    changed: Condvar,
+}
+
+impl News {
+    fn tell(&self) {
+        *self.any.lock() = true;
+        self.changed.notify_one();
+    }
+
+    /// The host does not look at its descriptor while it sleeps; this does.
+    fn tell_if_readable(&self) {
+        if self.fd.get().is_some_and(|&fd| readable(fd)) {
+            self.tell();
+        }
+    }
+
+    fn wait(&self, deadline: Option<Instant>) {
+        let mut any = self.any.lock();
+        while !*any && deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            any = self.changed.wait(any, deadline);
+        }
+        *any = false;
+    }
 }
 
 impl Party {
@@ -115,12 +146,10 @@ impl Party {
     }
 
     fn stopping(&self) -> bool {
-        self.stop_fd.get().is_none_or(readable)
+        self.stop_fd
+            .get()
+            .is_some_and(|fd| readable(fd.as_raw_fd()))
     }
-}
-
-fn readable(fd: &OwnedFd) -> bool {
-    os::poll_readable(&[fd.as_raw_fd()], Some(Instant::now())) == Ok(Some(0))
 }
 
 /// The userdata of an actor. The party keeps it to the end; what comes after
@@ -177,7 +206,10 @@ impl Member {
     fn be_interrupted(&self) {
         let party = &self.party;
         party.note(Interrupt(self.index));
-        assert!(party.stopping(), "interrupted before the descriptor is readable");
+        assert!(
+            party.stopping(),
+            "interrupted before the descriptor is readable"
+        );
         self.interrupted.set(1);
         if self.kind == StuckInInterrupt {
             party.freedom.wait(1, None);
@@ -199,8 +231,10 @@ unsafe extern "C-unwind" fn interrupt(cause: *const rg_cause, userdata: *mut c_v
 
 unsafe extern "C-unwind" fn release(userdata: *mut c_void) {
     let Member { party, index, .. } = member(userdata);
+    // Kept: the test is over with the last.
+    let party = party.clone();
     party.note(Released(*index));
-    // Counted under no lock: only one thread releases.
+    // Under no lock: one thread releases them all.
     party.released.set(party.released.get() + 1);
 }
 
@@ -227,9 +261,20 @@ fn run(plan: Plan) {
         if plan.grace {
             assert_eq!(rg_set_grace(group, GRACE.as_millis() as i64), RG_OK);
         }
-        let members: Vec<Box<Member>> = plan.actors.iter().enumerate().map(|(index, &kind)| {
-            Box::new(Member { party: party.clone(), index, kind, interrupted: Word::default(), group: Handle(group) })
-        }).collect();
+        let members: Vec<Arc<Member>> = plan
+            .actors
+            .iter()
+            .enumerate()
+            .map(|(index, &kind)| {
+                Arc::new(Member {
+                    party: party.clone(),
+                    index,
+                    kind,
+                    interrupted: Word::default(),
+                    group: Handle(group),
+                })
+            })
+            .collect();
         for member in &members {
             add(plan, group, member);
         }
@@ -240,8 +285,7 @@ fn run(plan: Plan) {
             spawn(move || {
                 let group = group;
                 assert_eq!(rg_stop(group.0, STOPPED), RG_OK);
-                assert!(party.stopping() || party.log().is_empty(), "rg_stop returned before the descriptor is readable");
-                party.news.set(u32::MAX);
+                party.news.tell_if_readable();
             })
         });
         let handle = Handle(group);
@@ -254,7 +298,11 @@ fn run(plan: Plan) {
                 });
                 party.begun.wait(1, None);
                 let code = wait(group);
-                party.threads.lock().unwrap().push(spawn(move || assert_eq!(runs.join().unwrap(), code)));
+                party
+                    .threads
+                    .lock()
+                    .unwrap()
+                    .push(spawn(move || assert_eq!(runs.join().unwrap(), code)));
                 code
             }
             Start => {
@@ -271,9 +319,16 @@ fn run(plan: Plan) {
         judge(plan, group, code, &party);
         let freeing = party.clone();
         let frees = spawn(move || freeing.freedom.set(1));
-        rg_free(group);
+        if plan.how == Drive {
+            if code == RG_ETIMEDOUT {
+                party.last.wait(1, None);
+            }
+            rg_free(group);
+        } else {
+            rg_free(group);
+            party.released.wait(members.len() as u32, None);
+        }
         frees.join().unwrap();
-        party.released.wait(members.len() as u32, None);
         loop {
             let thread = party.threads.lock().unwrap().pop();
             let Some(thread) = thread else { break };
@@ -299,25 +354,93 @@ unsafe fn add(plan: Plan, group: *mut rg_group, member: &Member) {
     let result = unsafe {
         match member.kind {
             _ if plan.how == Drive => rg_drive_add(group, ptr::null()),
-            Completes | CompletesLate => rg_add_async(group, ptr::null(), Some(start), Some(interrupt), userdata, Some(release)),
-            _ => rg_add_actor(group, &rg_actor {
-                size: size_of::<rg_actor>(),
-                name: ptr::null(),
-                execute: Some(execute),
-                interrupt: Some(interrupt),
+            Completes | CompletesLate => rg_add_async(
+                group,
+                ptr::null(),
+                Some(start),
+                Some(interrupt),
                 userdata,
-                release: Some(release),
-                stack_size: 0,
-            }),
+                Some(release),
+            ),
+            _ => rg_add_actor(
+                group,
+                &rg_actor {
+                    size: size_of::<rg_actor>(),
+                    name: ptr::null(),
+                    execute: Some(execute),
+                    interrupt: Some(interrupt),
+                    userdata,
+                    release: Some(release),
+                    stack_size: 0,
+                },
+            ),
         }
     };
     assert_eq!(result, RG_OK);
 }
 
 /// The host's part: each actor on a thread of its own, which reports its return.
-unsafe fn drive(group: *mut rg_group, party: &Arc<Party>, members: &[Box<Member>]) -> c_int {
-    let _ = (group, party, members);
-    0
+unsafe fn drive(group: *mut rg_group, party: &Arc<Party>, members: &[Arc<Member>]) -> c_int {
+    let report = |member: &Arc<Member>, step: unsafe fn(&Member) -> c_int| {
+        let member = member.clone();
+        let thread = spawn(move || {
+            // SAFETY: the group is there until the last has reported.
+            let effect = unsafe { step(&member) };
+            assert!(effect >= 0, "{effect}");
+            if effect & RG_DRIVE_WAKE != 0 {
+                member.party.news.tell();
+            }
+            if effect & RG_DRIVE_LAST != 0 {
+                member.party.last.set(1);
+            }
+        });
+        party.threads.lock().unwrap().push(thread);
+    };
+    // SAFETY: the caller's.
+    unsafe {
+        party.news.fd.set(rg_drive_fd(group)).unwrap();
+        assert_eq!(rg_drive_begin(group), RG_OK);
+        let mut value = 0;
+        let mut step = rg_drive_next(group, &mut value);
+        if step != RG_STEP_FINISH {
+            for member in members {
+                report(member, |member| {
+                    member.work();
+                    rg_drive_return(
+                        member.group.0,
+                        member.index,
+                        code(member.index),
+                        ptr::null(),
+                    )
+                });
+            }
+        }
+        loop {
+            match step {
+                RG_STEP_INTERRUPT => {
+                    let member = &members[value as usize];
+                    if member.kind == StuckInInterrupt {
+                        report(member, |member| {
+                            member.be_interrupted();
+                            rg_drive_interrupted(member.group.0, member.index, ptr::null())
+                        });
+                    } else {
+                        member.be_interrupted();
+                        let effect = rg_drive_interrupted(group, member.index, ptr::null());
+                        assert!(effect >= 0, "{effect}");
+                    }
+                }
+                RG_STEP_WAIT => {
+                    let time = u64::try_from(value).ok().map(Duration::from_nanos);
+                    let deadline = time.and_then(|time| Instant::now().checked_add(time));
+                    party.news.wait(deadline);
+                }
+                RG_STEP_FINISH => return value as c_int,
+                error => panic!("{error}"),
+            }
+            step = rg_drive_next(group, &mut value);
+        }
+    }
 }
 
 /// What must hold when the run is over and its group still there.
@@ -327,6 +450,7 @@ unsafe fn judge(plan: Plan, group: *mut rg_group, code: c_int, party: &Party) {
     let has = |what| before.contains(&what);
     // SAFETY: the group is there.
     let cause = unsafe { rg_get_cause(group).as_ref() };
+    // SAFETY: the group is there, and zeroes are a report.
     let stuck = |index| unsafe {
         let mut report: rg_actor_report = std::mem::zeroed();
         report.size = size_of::<rg_actor_report>();
@@ -357,10 +481,16 @@ unsafe fn judge(plan: Plan, group: *mut rg_group, code: c_int, party: &Party) {
             continue;
         }
         if bits & RG_STUCK_EXECUTE == 0 {
-            assert!(has(Returned(index)), "over before actor {index} returned: {before:?}");
+            assert!(
+                has(Returned(index)),
+                "over before actor {index} returned: {before:?}"
+            );
         }
         if bits & RG_STUCK_INTERRUPT == 0 {
-            assert!(has(Interrupted(index)), "over before interrupt {index} returned: {before:?}");
+            assert!(
+                has(Interrupted(index)),
+                "over before interrupt {index} returned: {before:?}"
+            );
         }
     }
     assert_eq!(code == RG_ETIMEDOUT, any, "{code}: {before:?}");
@@ -379,14 +509,26 @@ fn epilogue(plan: Plan, log: &[What]) {
     };
     let started = at(Began(0)).is_some();
     for index in 0..count {
-        let released = at(Released(index)).expect("not released");
-        let all = [Began(index), Returned(index), Interrupt(index), Interrupted(index)].map(at);
+        let released = match plan.how {
+            Drive => log.len(),
+            _ => at(Released(index)).expect("released"),
+        };
+        let all = [
+            Began(index),
+            Returned(index),
+            Interrupt(index),
+            Interrupted(index),
+        ]
+        .map(at);
         if !started {
             assert_eq!(all, [None; 4]);
             continue;
         }
         for at in all {
-            assert!(at.is_some_and(|at| at < released), "released too early: {log:?}");
+            assert!(
+                at.is_some_and(|at| at < released),
+                "released too early: {log:?}"
+            );
         }
         assert!(all[0] < all[1] && all[2] < all[3]);
     }
@@ -409,12 +551,40 @@ fn epilogue(plan: Plan, log: &[What]) {
     }
 }
 
-fn plan(name: &str, depth: Depth, plan: Plan) {
-    check(name, depth, move || run(plan));
+/// Each plan in every schedule of so many detours, in `make test` and in `make
+/// model`, and there also in so many random ones.
+macro_rules! plans {
+    ($($name:ident: $detours:expr, $random:expr, $actors:expr, {$($field:ident: $value:expr),*};)*) => {
+        $(#[test]
+        fn $name() {
+            let depth = Depth { detours: $detours, random: $random };
+            #[allow(clippy::needless_update)]
+            let plan = Plan { actors: &$actors, $($field: $value,)* ..PLAN };
+            check(stringify!($name), depth, move || run(plan));
+        })*
+    };
 }
 
-#[test]
-fn one_actor_and_a_stop() {
-    let depth = Depth { detours: [2, 4], random: 100_000 };
-    plan("run: 1 waits, stop", depth, Plan { actors: &[Waits], stop: true, ..PLAN });
+plans! {
+    one_returns: [3, 5], 0, [Returns], {};
+    one_stopped: [3, 5], 0, [Waits], {stop: true};
+    one_returns_or_is_stopped: [3, 5], 0, [Returns], {stop: true};
+    one_started: [2, 3], 0, [Watches], {how: Start, stop: true};
+    one_driven: [3, 5], 0, [Waits], {how: Drive, stop: true};
+    one_stuck: [2, 4], 0, [Stuck], {grace: true, stop: true};
+    one_stuck_in_interrupt: [2, 3], 0, [StuckInInterrupt], {grace: true, stop: true};
+    one_async: [3, 5], 0, [CompletesLate], {stop: true};
+    one_waited_for_elsewhere: [3, 4], 0, [Returns], {how: RunElsewhere};
+    two_return: [2, 3], 0, [Returns, Returns], {stop: true};
+    two_driven: [2, 3], 0, [Returns, Waits], {how: Drive, stop: true};
+    two_driven_and_stuck: [2, 3], 0, [Waits, StuckInInterrupt], {how: Drive, grace: true, stop: true};
+    two_stuck: [2, 3], 0, [Stuck, StuckInInterrupt], {grace: true, stop: true};
+    two_staged: [2, 3], 0, [Waits, Returns], {order: 2, stop: true};
+    two_async: [2, 3], 0, [Completes, CompletesLate], {stop: true};
+    three_started: [1, 2], 0, [Waits, Returns, Watches], {how: Start, order: 1, stop: true};
+    three_with_a_grace: [1, 2], 0, [Waits, Waits, CompletesLate], {grace: true, stop: true};
+    three_stuck: [1, 2], 0, [StuckInInterrupt, Returns, Stuck], {grace: true, stop: true};
+    three_stuck_staged: [1, 2], 0, [Waits, StuckInInterrupt, Stuck], {how: Start, order: 2, grace: true, stop: true};
+    three_driven: [1, 2], 0, [Waits, Returns, Stuck], {how: Drive, grace: true, stop: true};
+    three_waited_for_elsewhere: [1, 2], 0, [Returns, Waits, Watches], {how: RunElsewhere};
 }

@@ -1,11 +1,9 @@
 //! The parts alone: in every schedule there is.
 
-use super::{Depth, check};
-use crate::ffi::os;
+use super::{Depth, check, readable};
 use crate::stop::Latch;
 use crate::sync::{Clock, Instant};
 use shuttle::thread::spawn;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +11,6 @@ const EVERY: Depth = Depth {
     detours: [usize::MAX; 2],
     random: 0,
 };
-
-fn readable(fd: RawFd) -> bool {
-    os::poll_readable(&[fd], Some(Instant::now())) == Ok(Some(0))
-}
 
 #[test]
 fn a_waiter_is_woken() {
