@@ -285,6 +285,10 @@ fn run(plan: Plan) {
             spawn(move || {
                 let group = group;
                 assert_eq!(rg_stop(group.0, STOPPED), RG_OK);
+                assert!(
+                    party.stopping(),
+                    "rg_stop returned before the descriptor is readable"
+                );
                 party.news.tell_if_readable();
             })
         });

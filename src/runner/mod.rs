@@ -572,15 +572,16 @@ impl Shared {
         }
     }
 
-    /// Stops the group from outside (rule 9).
+    /// Stops the group from outside (rule 9). Also if something else came first,
+    /// it is seen to be stopping when this returns.
     pub fn stop(&self, code: i32) {
         let began = {
             let mut state = self.state.lock();
             let now = state.now();
             state.machine.stop(code, now)
         };
+        self.stop.set();
         if began {
-            self.stop.set();
             self.wake_driver();
         }
     }
