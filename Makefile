@@ -95,8 +95,8 @@ soak: setup lib ## cycles of groups in C, nothing may grow; CYCLES=1000000
 model: ## every schedule of small groups, up to a bound; some minutes
 	@MODEL=whole scripts/model.sh
 
-coverage: ## lines that the Rust and C tests reach
-	@scripts/coverage.sh
+coverage: setup lib ## lines and branches that all tests reach; RECORD=1: into docs/
+	@$(PYTHON) scripts/coverage.py $(if $(RECORD),--record)
 
 bench: setup lib ## compare with the peers; QUICK=1: rough, in three minutes; RECORD=1: into docs/
 	$(PYTHON) benches/run.py
