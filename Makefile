@@ -9,7 +9,7 @@ MAJOR := $(firstword $(subst ., ,$(VERSION)))
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PYTHON := $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 C_FILES = $(shell find examples tests benches -name '*.c' -o -name '*.[ch]pp' -o -name check.h \
-	-o -name load.h -o -name plugin.h -o -name cycle.h) include/rungroup.hpp
+	-o -name load.h -o -name hold.h -o -name plugin.h -o -name cycle.h) include/rungroup.hpp
 LIBDIR ?= $(PREFIX)/lib
 LIB := $(DESTDIR)$(LIBDIR)
 SHARE := $(DESTDIR)$(PREFIX)/share
@@ -74,8 +74,8 @@ lint: setup ## formatting and static checks
 	@scripts/model.sh lint
 	@scripts/go.sh lint
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
-	.venv/bin/ruff check scripts benches examples
-	.venv/bin/ruff format --check --line-length 90 scripts benches examples
+	.venv/bin/ruff check scripts benches examples tests
+	.venv/bin/ruff format --check --line-length 90 scripts benches examples tests
 	cd bindings/python && ../../.venv/bin/ruff check . && ../../.venv/bin/ruff format --check . \
 		&& ../../.venv/bin/mypy
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck scripts/*.sh .ci/run; fi
@@ -86,11 +86,10 @@ fuzz: setup lib ## random calls of the C interface; SECONDS=60 SEED=1
 		-Lbuild/lib -lrungroup -lpthread -Wl,-rpath,'$$ORIGIN/../lib'
 	build/tests/fuzz $(or $(SEED),1) 0 $(or $(SECONDS),60)
 
-soak: setup lib ## cycles of groups in C, nothing may grow; CYCLES=1000000
-	@mkdir -p build/tests
-	$(CC) -std=c99 -g -O1 -Iinclude tests/c/cycles.c -o build/tests/soak \
-		-Lbuild/lib -lrungroup -lpthread -Wl,-rpath,'$$ORIGIN/../lib'
-	build/tests/soak $(or $(CYCLES),1000000)
+soak: setup lib ## groups of random lives in every language, nothing may grow; MINUTES=1 SEED=1, or CYCLES=1000000 HOSTS=c,rust
+	@scripts/plugins.sh soak
+	@$(PYTHON) scripts/soak.py $(if $(CYCLES),--cycles $(CYCLES),--minutes $(or $(MINUTES),1)) \
+		$(if $(HOSTS),--hosts $(HOSTS)) $(if $(SEED),--seed $(SEED))
 
 model: ## every schedule of small groups, up to a bound; some minutes
 	@MODEL=whole scripts/model.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the plugins and hosts of examples/plugins, and the tests', into
-# build/plugins; after `make lib`. plugins.sh [demo]
+# build/plugins, and the soak's into build/soak; after `make lib`.
+# plugins.sh [demo|soak]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -15,6 +16,11 @@ link=("-L$root/build/lib" -lrungroup "-Wl,-rpath,$root/build/lib")
 
 c() { # program sources and flags...
     "${CC:-cc}" "${strict[@]}" "${@:2}" -o "$out/$1" "${link[@]}" -ldl -lpthread
+}
+
+cpp() { # program sources and flags...
+    "${CXX:-c++}" -std=c++17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -O1 -g \
+        -Iinclude "${@:2}" -o "$out/$1" "${link[@]}" -lpthread
 }
 
 rust() { # plugin folder
@@ -35,6 +41,15 @@ go_build gohost examples/plugins/gohost
 if [ "${1:-}" != demo ]; then
     c mixed tests/plugins/mixed.c
     c probe_c.so -shared -fPIC tests/plugins/probe.c
+    cpp probe_cpp.so -shared -fPIC tests/plugins/probe.cpp
     rust probe_rust.so tests/plugins/rust probe
     go_build probe_go.so tests/plugins/go -buildmode=c-shared
+fi
+if [ "${1:-}" = soak ]; then
+    out=$root/build/soak
+    mkdir -p "$out"
+    c host tests/soak/host.c
+    go_build go tests/soak/go
+    cargo build --quiet --release --locked --manifest-path tests/soak/rust/Cargo.toml
+    cp "$CARGO_TARGET_DIR/release/soak" "$out/rust"
 fi

@@ -263,11 +263,18 @@ def go_symbols():
 def plugins():
     """One group, several languages: the examples' hosts, and actors of all kinds."""
     run("scripts/plugins.sh", timeout=1200)
-    probes = [BUILD / f"plugins/probe_{language}.so" for language in ("c", "rust", "go")]
+    languages = ("c", "cpp", "rust", "go")
+    probes = [BUILD / f"plugins/probe_{language}.so" for language in languages]
     mixed = run(BUILD / "plugins/mixed", "500" if QUICK else "5000", *probes)
     hosts = run(PYTHON, "scripts/check_plugins.py")
     again = run(PYTHON, "scripts/check_plugins.py", "3" if QUICK else "20")
     return mixed + hosts + again
+
+
+def soak():
+    """A short one; `make soak` goes on."""
+    run("scripts/plugins.sh", "soak", timeout=1200)
+    return run(PYTHON, "scripts/soak.py", "--minutes", "0.1" if QUICK else "0.33")
 
 
 def python(*command):
@@ -401,6 +408,7 @@ def checks():
     yield "first.go", first_in_go
     yield "four_actors in Go", four_actors_in_go
     yield "plugins", plugins
+    yield "soak", soak
     yield "Python: tests", python_tests
     yield "Python: first.py", lambda: first(python("examples/first.py"))
     yield "Python: four_actors", four_actors_in_python

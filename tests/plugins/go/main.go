@@ -6,6 +6,8 @@ import "C"
 import (
 	"context"
 	"errors"
+	"os"
+	"strings"
 	"unsafe"
 
 	"rungroup"
@@ -32,12 +34,28 @@ func run(ctx context.Context, does string) error {
 	return nil
 }
 
+// hold is an execute that is stuck until the pipe's other end is closed.
+func hold(fd string) (func(context.Context) error, error) {
+	pipe, err := os.Open("/proc/self/fd/" + fd)
+	return func(context.Context) error {
+		defer pipe.Close()
+		pipe.Read(make([]byte, 1))
+		return nil
+	}, err
+}
+
 //export plugin_join
 func plugin_join(group unsafe.Pointer, argument *C.char) C.int {
 	host, err := rungroup.HostOf(group)
 	if err == nil {
 		does := C.GoString(argument)
-		err = host.AddContext("Go", func(ctx context.Context) error { return run(ctx, does) })
+		execute := func(ctx context.Context) error { return run(ctx, does) }
+		if fd, holds := strings.CutPrefix(does, "hold "); holds {
+			execute, err = hold(fd)
+		}
+		if err == nil {
+			err = host.AddContext("Go", execute)
+		}
 	}
 	var code rungroup.Error
 	if errors.As(err, &code) {

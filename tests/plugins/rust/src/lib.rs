@@ -2,11 +2,20 @@
 
 use rungroup::{Error, Host};
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::fs::File;
+use std::io::Read;
 
 fn join(host: &Host, does: String) -> Result<(), Error> {
     let stop = host.stop_token()?;
     let (told, heard) = std::sync::mpsc::channel();
+    // "hold FD": stuck until the pipe's other end is closed.
+    let held = does.strip_prefix("hold ").map(|fd| {
+        File::open(format!("/proc/self/fd/{fd}")).expect("the host's descriptor is open")
+    });
     let execute = move || -> Result<i32, String> {
+        if let Some(mut pipe) = held {
+            return pipe.read(&mut [0]).map(|_| 0).map_err(|e| e.to_string());
+        }
         match does.as_str() {
             "return" => Ok(3),
             "fail" => Err("said in Rust".to_owned()),
