@@ -368,3 +368,30 @@ def test_many_cancelled_at_once():
         )
 
     asyncio.run(main())
+
+
+def test_the_loop_of_a_late_coroutine_ends_with_it():
+    """A group's own loop, thread and descriptors: not only when all are in time."""
+    began, has_begun = {}, threading.Event()
+
+    async def deaf():
+        began["loop"], event = asyncio.get_running_loop(), asyncio.Event()
+        began["thread"], began["let go"] = threading.current_thread(), event.set
+        has_begun.set()
+        while not event.is_set():
+            try:
+                await event.wait()
+            except asyncio.CancelledError:
+                pass
+        return 3
+
+    group = Group(grace=0.2)
+    group.add(deaf, name="deaf")
+    group.add(lambda: 3 * has_begun.wait(60), lambda cause: None, name="ends")
+    with pytest.raises(StuckError) as raised:
+        group.run()
+    assert "deaf" in raised.value.actors
+    assert began["thread"].is_alive()
+    began["loop"].call_soon_threadsafe(began["let go"])
+    began["thread"].join(60)
+    assert not began["thread"].is_alive() and began["loop"].is_closed()

@@ -182,6 +182,8 @@ class Run:
         #: Where coroutines run.
         self.loop: asyncio.AbstractEventLoop | None = None
         self.loop_thread: threading.Thread | None = None
+        #: The run is over: the loop's thread ends with its last coroutine.
+        self.leaving = False
         self.tasks: dict[int, asyncio.Task[Any]] = {}
         self.keep: set[asyncio.Future[Any]] = set()
         self.opened = self.retracted = False
@@ -321,6 +323,7 @@ class Run:
 
     def coroutine_returned(self, index: int, code: int, message: bytes | None) -> None:
         bits = self.returned(index, code, message)
+        self.leave()
         if self.future is not None and bits > 0 and bits & _ffi.RG_DRIVE_WAKE:
             self.advance()
 
@@ -354,8 +357,22 @@ class Run:
             if error is not None:
                 complaint = self.complain(actor, error)
         bits = self.interrupted(index, complaint)
+        self.leave()
         if self.future is not None and bits > 0 and bits & _ffi.RG_DRIVE_WAKE:
             self.advance()
+
+    def leave(self) -> None:
+        """Ends the loop that the run made, once the run is over and nothing of it
+        is left there."""
+        waiting = self.keep or any(not task.done() for task in self.tasks.values())
+        if self.leaving and not waiting:
+            assert self.loop is not None
+            self.loop.stop()
+
+    def over(self) -> None:
+        """Comes to the loop behind the coroutines' starts and interrupts."""
+        self.leaving = True
+        self.leave()
 
     # ---- interrupts ----
 
@@ -476,16 +493,19 @@ class Run:
         self.stop._set()
         code = self.value.value
         stuck: set[int] = set()
+        late = False  # a coroutine, or its interrupt
         if code == _ffi.RG_ETIMEDOUT:
             report = _ffi.rg_actor_report(size=ctypes.sizeof(_ffi.rg_actor_report))
-            for index in range(len(self.actors)):
+            for index, actor in enumerate(self.actors):
                 lib.rg_get_report(self.pointer, index, ctypes.byref(report))
                 if report.stuck & _ffi.RG_STUCK_EXECUTE:
                     stuck.add(index)
-        self.gather(stuck)
+                if report.stuck and actor is not None and actor.coroutine:
+                    late = True
+        self.gather(stuck, late)
         return code
 
-    def gather(self, stuck: set[int]) -> None:
+    def gather(self, stuck: set[int], late: bool = False) -> None:
         for helper in self.helpers:
             helper.finish()
         me = threading.current_thread()
@@ -495,10 +515,10 @@ class Run:
         for helper in self.helpers:
             if helper.idle:
                 join(helper.thread)
-        waiting = self.keep or any(not task.done() for task in self.tasks.values())
-        if self.loop_thread is not None and self.loop is not None and not waiting:
-            self.loop.call_soon_threadsafe(self.loop.stop)
-            join(self.loop_thread)
+        if self.loop_thread is not None and self.loop is not None:
+            self.loop.call_soon_threadsafe(self.over)
+            if not late:
+                join(self.loop_thread)
 
 
 def cause_of(handle: Handle, actors: list[Actor | None]) -> Cause | None:
