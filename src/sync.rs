@@ -69,3 +69,21 @@ impl Condvar {
         self.0.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_while_it_is_held_leaves_it_as_it_is() {
+        let lock = Mutex::new(1);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            *lock.lock() = 2;
+            assert!(lock.try_lock().is_none());
+            std::panic::panic_any(());
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(lock.try_lock().map(|held| *held), Some(2));
+        assert_eq!(*lock.lock(), 2);
+    }
+}

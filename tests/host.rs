@@ -133,3 +133,56 @@ fn what_is_no_group_is_refused() {
     let refused = unsafe { Host::from_raw(stranger.as_mut_ptr().cast()) };
     assert_eq!(refused.unwrap_err(), Error::Abi);
 }
+
+#[test]
+fn a_stop_from_outside_has_no_actor() {
+    let (group, host) = Group::new();
+    assert_eq!(format!("{host:?}"), "Host");
+    let stop = host.stop_token().unwrap();
+    assert!(stop.fd().unwrap() >= 0);
+    let (told, heard) = channel();
+    let interrupt = move |cause: &rungroup::Cause<'_>| {
+        let actor = cause.actor().map(str::to_owned);
+        told.send((actor, cause.code())).unwrap();
+    };
+    let address = group.0 as usize;
+    let execute = move || {
+        // SAFETY: it is not freed before it has run.
+        unsafe { rg_stop(address as *mut c_void, 5) };
+        stop.wait();
+    };
+    host.add("stops", execute, interrupt).unwrap();
+    assert_eq!(group.run(), 5);
+    assert_eq!(heard.recv().unwrap(), (None, 5));
+}
+
+/// In a process of its own, since others' tests need descriptors.
+#[test]
+fn a_token_needs_a_descriptor() {
+    const CHILD: &str = "RUNGROUP_TEST_CHILD";
+    if std::env::var_os(CHILD).is_none() {
+        let program = std::env::current_exe().unwrap();
+        let child = std::process::Command::new(program)
+            .args(["--exact", "a_token_needs_a_descriptor"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(
+            child.status.success() && said.contains("1 passed"),
+            "{said}"
+        );
+        return;
+    }
+    let (_group, host) = Group::new();
+    let (_other, has_one) = Group::new();
+    assert!(has_one.stop_token().is_ok());
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 1024,
+    };
+    // SAFETY: the structure outlives the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &none) }, 0);
+    assert_eq!(host.stop_token().err(), Some(Error::Memory));
+    assert_eq!(has_one.stop_token().err(), Some(Error::Memory));
+}

@@ -493,6 +493,19 @@ fn every_order_of_events_of_up_to_three_actors() {
     assert!(states > 10_000);
 }
 
+/// S0, before there is anything that could return.
+#[test]
+fn nothing_returns_before_it_begins() {
+    let mut machine = Machine::default();
+    assert_eq!(machine.add(None), Ok(0));
+    let early = machine.returned(0, Outcome::code(3), 1);
+    assert_eq!(early.err(), Some(Error::State));
+    let early = machine.interrupt_returned(0, None, 1);
+    assert_eq!(early.err(), Some(Error::State));
+    assert_eq!(machine.next(1), Step::Wait(None));
+    assert!(machine.begin().unwrap() && machine.cause().is_none());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 2000,

@@ -234,3 +234,110 @@ fn the_stop_token_wakes_a_timed_wait() {
     group.run().unwrap();
     assert!(b.is_stopping() && b.fd().is_ok());
 }
+
+#[test]
+fn what_ended_it_is_told_in_a_sentence() {
+    use std::error::Error as _;
+
+    let mut failed = Group::new();
+    failed
+        .add("db", || Err::<i32, _>(Full(4)), interrupt_none)
+        .unwrap();
+    let error = failed.run().unwrap_err();
+    assert_eq!(error.source().unwrap().to_string(), "disk 4 is full");
+    assert_eq!(failed.report().code(), Some(1));
+
+    let mut coded = Group::new();
+    coded
+        .add("db", || Ok::<_, Full>(4), interrupt_none)
+        .unwrap();
+    let error = coded.run().unwrap_err();
+    assert!(error.source().is_none());
+    assert_eq!(
+        error.to_string(),
+        "actor \"db\" ended the group with code 4"
+    );
+
+    let mut stopped = Group::default();
+    stopped.add("db", || (), interrupt_none).unwrap();
+    stopped.stopper().stop(9);
+    let error = stopped.run().unwrap_err();
+    assert_eq!(error.to_string(), "the group was stopped with code 9");
+}
+
+#[test]
+fn stuck_actors_are_named_in_the_sentence() {
+    let mut group = Group::builder().grace(Duration::ZERO).build();
+    let (gate, opened) = mpsc::channel::<()>();
+    group
+        .add("deaf", move || _ = opened.recv(), interrupt_none)
+        .unwrap();
+    group.add("first", || 3, interrupt_none).unwrap();
+    let error = group.run().unwrap_err();
+    assert_eq!(error.code(), Error::TimedOut.code());
+    // Under such a grace the others may be late as well.
+    assert!(error.stuck().iter().any(|name| name == "deaf"));
+    let stuck = error.stuck().join(", ");
+    assert_eq!(
+        error.to_string(),
+        format!("actor \"first\" ended the group; stuck when the grace was over: {stuck}")
+    );
+    drop(gate);
+}
+
+#[test]
+fn a_group_shows_itself() {
+    let mut group = Group::new();
+    group.add("one", || (), interrupt_none).unwrap();
+    assert_eq!(format!("{group:?}"), "Group { actors: 1, .. }");
+    assert_eq!(format!("{:?}", group.stopper()), "Stopper");
+}
+
+#[test]
+fn without_a_service_manager_its_actor_waits() {
+    let mut group = Group::new();
+    assert_eq!(group.add_systemd(), Ok(0));
+    let asked = std::env::var_os("NOTIFY_SOCKET");
+    assert_eq!(asked, None, "this test is not for a service");
+    group.add("ends", || 3, interrupt_none).unwrap();
+    assert_eq!(group.run().unwrap_err().actor(), Some("ends"));
+}
+
+/// Takes so many pieces, and no more.
+struct Narrow(usize);
+
+impl std::fmt::Write for Narrow {
+    fn write_str(&mut self, _: &str) -> std::fmt::Result {
+        self.0 = self.0.checked_sub(1).ok_or(std::fmt::Error)?;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_an_error() {
+    use std::fmt::Write;
+
+    let early = {
+        let mut group = Group::new();
+        group.add("never", || (), interrupt_none).unwrap();
+        group.report()
+    };
+    let stopped = {
+        let mut group = Group::new();
+        group.add("never", || (), interrupt_none).unwrap();
+        group.stopper().stop(1);
+        group.run().unwrap_err();
+        group.report()
+    };
+    let ended = {
+        let mut group = Group::new();
+        group.add("ends", || 3, interrupt_none).unwrap();
+        group.run().unwrap_err();
+        group.report()
+    };
+    for report in [early, stopped, ended] {
+        let takes = |pieces| write!(Narrow(pieces), "{report}").is_ok();
+        let enough = (0..1000).find(|&pieces| takes(pieces)).unwrap();
+        assert!(enough > 1 && takes(enough + 1));
+    }
+}
