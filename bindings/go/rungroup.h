@@ -626,12 +626,13 @@ int rg_run(struct rg_group *group);
 
 /**
  * Frees a group that was not run, or whose run is over, and calls its actors'
- * release functions. If actors are stuck, only the handle is given up: the
- * rest is freed, and released, when the last of them returns (rule 11).
+ * release functions. If actors are stuck, the caller gives it up, and all of it
+ * is freed, and released, when the last of them returns (rule 11).
  *
- * @param group  NULL is fine. Nobody may use it afterwards; freeing it twice
- *               is forbidden. A group that runs is not freed: one sentence on
- *               stderr says so, and it stays valid.
+ * @param group  NULL is fine. Nobody may use it afterwards but stuck actors,
+ *               until they return; freeing it twice is forbidden. A group
+ *               that runs is not freed: one sentence on stderr says so, and
+ *               it stays valid.
  */
 void rg_free(struct rg_group *group);
 

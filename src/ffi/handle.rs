@@ -13,6 +13,8 @@ use crate::sync::{Instant, Mutex};
 use crate::text;
 use libc::{c_char, c_int, c_void, pollfd};
 use std::ffi::{CStr, CString};
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
@@ -364,8 +366,34 @@ pub unsafe fn table<'a, H>(handle: *const H) -> Result<&'a Table, Error> {
 #[repr(C)]
 struct Group {
     table: *const Table,
-    shared: Arc<Shared>,
+    shared: Share,
     chain_signals: Mutex<bool>,
+}
+
+/// The handle's share of what it has with its actors; `free` drops it, and nothing
+/// else does. Not to be cloned as such: a clone is an `Arc`, which drops.
+struct Share(ManuallyDrop<Arc<Shared>>);
+
+impl Deref for Share {
+    type Target = Arc<Shared>;
+
+    fn deref(&self) -> &Arc<Shared> {
+        &self.0
+    }
+}
+
+/// A handle that its host has given up. Stuck actors may go on using it as long as
+/// they run (rule 11), and so it ends with what they share.
+pub struct GivenUp(*mut Group);
+
+// SAFETY: the group's fields are constant or locked.
+unsafe impl Send for GivenUp {}
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        // SAFETY: `new` made it, and its part of the rest is dropped already.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
 }
 
 /// What a `rg_completion` of this copy really is.
@@ -594,7 +622,7 @@ pub fn new() -> *mut rg_group {
     drop(std::hint::black_box(room));
     Box::into_raw(Box::new(Group {
         table: &TABLE,
-        shared: Shared::new(),
+        shared: Share(ManuallyDrop::new(Shared::new())),
         chain_signals: Mutex::new(false),
     }))
     .cast()
@@ -698,7 +726,7 @@ unsafe extern "C" fn run(handle: *mut rg_group) -> c_int {
 
 unsafe extern "C" fn free(handle: *mut rg_group) {
     boundary((), || {
-        if group(handle).shared.abandon().is_err() {
+        let Ok(stuck) = group(handle).shared.abandon() else {
             // Not worth a panic if stderr is closed.
             let _ = std::io::Write::write_all(
                 &mut std::io::stderr(),
@@ -706,9 +734,14 @@ unsafe extern "C" fn free(handle: *mut rg_group) {
                   and wait for rg_run or rg_wait first\n",
             );
             return;
+        };
+        let given_up = GivenUp(handle.cast());
+        // SAFETY: the caller gives the handle up, once; stuck actors, which may still
+        // use it, have shares of their own.
+        let shared = unsafe { ptr::read(&*group(handle).shared) };
+        if stuck {
+            shared.keep(given_up);
         }
-        // SAFETY: made by `new`, and given up by the caller.
-        drop(unsafe { Box::from_raw(handle.cast::<Group>()) });
     });
 }
 

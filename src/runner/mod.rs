@@ -11,7 +11,7 @@ pub mod thread;
 
 use crate::error::Error;
 use crate::ffi::actor::{Actor, Calls, Entry};
-use crate::ffi::handle::{Cause as ForeignCause, Completion, Observer, rg_cause};
+use crate::ffi::handle::{Cause as ForeignCause, Completion, GivenUp, Observer, rg_cause};
 use crate::ffi::os;
 use crate::machine::{Effect, Event, Machine, Message, Nanos, Order, Outcome, Step};
 use crate::report::ended_by;
@@ -126,6 +126,8 @@ pub struct Shared {
     crew: Mutex<Crew>,
     cause: OnceLock<ForeignCause>,
     observer: Mutex<Option<Observer>>,
+    /// Last: the actors' release functions come before.
+    given_up: Mutex<Option<GivenUp>>,
 }
 
 /// The threads of a run.
@@ -186,6 +188,7 @@ impl Shared {
             crew: Mutex::default(),
             cause: OnceLock::new(),
             observer: Mutex::new(None),
+            given_up: Mutex::new(None),
         })
     }
 
@@ -625,8 +628,9 @@ impl Shared {
     }
 
     /// Gives up the handle: releases the actors now, or leaves that to the
-    /// last stuck one (rules 11, 13). Refused while the group runs.
-    pub fn abandon(&self) -> Result<(), Error> {
+    /// last stuck one (rules 11, 13). True: there is one. Refused while the group
+    /// runs.
+    pub fn abandon(&self) -> Result<bool, Error> {
         {
             let state = self.state.lock();
             let finished = state.machine.finished().is_some() && self.over.is_set();
@@ -643,7 +647,12 @@ impl Shared {
         if outstanding == 0 {
             self.release();
         }
-        Ok(())
+        Ok(outstanding > 0)
+    }
+
+    /// Keeps the handle as long as there is a share of the rest.
+    pub fn keep(&self, handle: GivenUp) {
+        *self.given_up.lock() = Some(handle);
     }
 
     /// Nothing of the actors runs any more. Their drops run unlocked, in order

@@ -298,6 +298,57 @@ static void async_stuck(void) {
     }
 }
 
+/* Stuck in something else when the host frees the group, it then looks at its group
+ * again, as an actor does. */
+typedef struct late {
+    rg_group *group;
+    gate freedom, released;
+    int saw[6];
+} late;
+
+static int look_at_the_group(void *userdata) {
+    late *self = userdata;
+    rg_group *group = self->group;
+    gate_await(&self->freedom, 1);
+    struct pollfd stop = {rg_stop_fd(group), POLLIN, 0};
+    self->saw[0] = rg_stopping(group);
+    self->saw[1] = rg_wait_stop(group, -1);
+    self->saw[2] = rg_stop(group, 9);
+    self->saw[3] = rg_get_cause(group)->code;
+    self->saw[4] = rg_add(group, return_seven, rg_interrupt_none, NULL);
+    self->saw[5] = poll(&stop, 1, 0);
+    return 0;
+}
+
+static void late_release(void *userdata) { gate_pass(&((late *)userdata)->released); }
+
+static void stuck_actors_may_use_the_group(void) {
+    late late = {.freedom = GATE_INIT, .released = GATE_INIT};
+    rg_group *group = late.group = rg_new();
+    CHECK_INT(rg_set_grace(group, 0), 0);
+    rg_actor actor;
+    memset(&actor, 0, sizeof actor);
+    actor.size = sizeof actor;
+    actor.execute = look_at_the_group;
+    actor.interrupt = rg_interrupt_none;
+    actor.userdata = &late;
+    actor.release = late_release;
+    CHECK_INT(rg_add_actor(group, &actor), 0);
+    CHECK_INT(rg_start(group), 0);
+    CHECK_INT(rg_stop(group, 3), 0);
+    int code = 0;
+    CHECK_INT(rg_wait(group, -1, &code), 1);
+    CHECK_INT(code, RG_ETIMEDOUT);
+    rg_free(group);
+    CHECK_INT(gate_count(&late.released), 0);
+    gate_pass(&late.freedom);
+    gate_await(&late.released, 1);
+    await_threads(1);
+    const int seen[] = {1, 1, 0, 3, RG_ESTATE, 1};
+    for (int i = 0; i < 6; i++)
+        CHECK_INT(late.saw[i], seen[i]);
+}
+
 int main(int count, char **arguments) {
     if (count > 1)
         slack_ms = atoi(arguments[1]);
@@ -312,6 +363,7 @@ int main(int count, char **arguments) {
     CASE(returned_before_free);
     CASE(returned_during_free);
     CASE(async_stuck);
+    CASE(stuck_actors_may_use_the_group);
     CHECK_INT(descriptors(), before);
     printf("stuck: at most %.2f ms after the grace\n", (double)worst_ns / 1e6);
     return finish("stuck");
