@@ -81,9 +81,11 @@ impl Event {
 /// Makes the event with this write end readable. Async-signal-safe.
 pub fn signal_fd(fd: RawFd) {
     let one = 1u64.to_ne_bytes();
-    // SAFETY: the buffer is 8 bytes long and outlives the call. A failure
-    // (EAGAIN) means that the event is readable already.
-    unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) };
+    // SAFETY: the buffer is 8 bytes long and outlives the call. EAGAIN means
+    // that the event is readable already.
+    while unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) } < 0
+        && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+    {}
 }
 
 /// poll(2) until one of `fds` has events or the deadline is reached (`None`:
