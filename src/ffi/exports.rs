@@ -401,7 +401,8 @@ pub unsafe extern "C" fn rg_poll(
 /// the first execute to the first delivery or the end of the run; the previous
 /// dispositions are then back, so that a second Ctrl-C kills (rule 15). A
 /// signal that is ignored when the run begins (nohup) stays ignored. Several
-/// groups may listen for one signal: each is told.
+/// groups may listen for one signal: each is told. If the system does not let
+/// it wait, the actor returns 1, with a message, which ends the group (rule 4).
 ///
 /// @param group    the group, which has not been run.
 /// @param signals  the numbers; NULL, with count 0: SIGINT and SIGTERM. One that

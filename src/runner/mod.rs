@@ -241,7 +241,11 @@ impl Shared {
                 message: crate::text::lossy(&crate::signals::name(signal)),
             },
             Ok(None) => Outcome::code(0),
-            Err(error) => Outcome::code(error.code()),
+            // Not the error's own code: that would say that nothing was started.
+            Err(error) => Outcome {
+                code: 1,
+                message: crate::text::lossy(&format!("cannot wait for signals: {error}")),
+            },
         };
         let mut actor = Actor::from_closures(execute, |_| {});
         actor.listener = Some(listener);
