@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use libc::{pthread_key_t as Key, pthread_t as Id};
 
@@ -78,15 +79,35 @@ pub unsafe fn try_join(id: Id) -> bool {
     }
 }
 
-/// A new key; `None` if the process has used up its keys.
+/// The library's only key, with this destructor; `None` as long as the process
+/// has used up its keys. Nobody waits for it: a child of a fork that caught
+/// another thread at it would wait for ever.
 pub fn key(destructor: Destructor) -> Option<Key> {
     type Unsafe = unsafe extern "C" fn(*mut c_void);
+    /// Its number plus one; 0: there is none yet.
+    static KEY: AtomicUsize = AtomicUsize::new(0);
+    let number = |kept: usize| (kept - 1) as Key;
+    let kept = KEY.load(Ordering::Acquire);
+    if kept != 0 {
+        return Some(number(kept));
+    }
     let mut key = MaybeUninit::uninit();
     // SAFETY: the pointer is valid, and the destructor is never unmapped
     // (nodelete).
     let made = unsafe { libc::pthread_key_create(key.as_mut_ptr(), Some(destructor as Unsafe)) };
+    if made != 0 {
+        return None;
+    }
     // SAFETY: written by the successful call.
-    (made == 0).then(|| unsafe { key.assume_init() })
+    let key = unsafe { key.assume_init() };
+    match KEY.compare_exchange(0, key as usize + 1, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => Some(key),
+        Err(kept) => {
+            // SAFETY: no thread has a value of it.
+            unsafe { libc::pthread_key_delete(key) };
+            Some(number(kept))
+        }
+    }
 }
 
 /// Sets this thread's value of the key. Fails only without memory.

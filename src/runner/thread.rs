@@ -22,7 +22,7 @@ use crate::text;
 use std::cell::Cell;
 use std::ffi::{CStr, c_void};
 use std::ptr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// What a thread of the library is there for, and what it keeps alive.
 ///
@@ -187,11 +187,10 @@ pub fn reap() {
     }
 }
 
-/// The key whose destructor takes a job back; `None` if the process has used
-/// up its keys.
+/// The key whose destructor takes a job back; `None` as long as the process
+/// has used up its keys.
 fn key() -> Option<pthread::Key> {
-    static KEY: OnceLock<Option<pthread::Key>> = OnceLock::new();
-    *KEY.get_or_init(|| pthread::key(exited))
+    pthread::key(exited)
 }
 
 thread_local! {
