@@ -110,10 +110,10 @@ pub fn key(destructor: Destructor) -> Option<Key> {
     }
 }
 
-/// Sets this thread's value of the key. Fails only without memory.
-pub fn set(key: Key, value: *mut c_void) {
+/// Sets this thread's value of the key; false: there is no memory for it.
+pub fn set(key: Key, value: *mut c_void) -> bool {
     // SAFETY: `key` made it; the value is passed on, not looked at.
-    unsafe { libc::pthread_setspecific(key, value) };
+    unsafe { libc::pthread_setspecific(key, value) == 0 }
 }
 
 /// A thread's name with its NUL: Linux allows 15 bytes.

@@ -100,8 +100,9 @@ pub fn key(destructor: Destructor) -> Option<Key> {
     Some(Key)
 }
 
-pub fn set(Key: Key, value: *mut c_void) {
+pub fn set(Key: Key, value: *mut c_void) -> bool {
     VALUE.with(|mine| mine.set(value));
+    true
 }
 
 pub fn set_name(_: &[u8; NAME]) {}

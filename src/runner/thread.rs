@@ -33,6 +33,8 @@ pub struct Job {
     shared: Option<Arc<Shared>>,
     role: Role,
     name: [u8; NAME],
+    /// The key calls `exited` at the thread's end.
+    keyed: bool,
     /// One of the two has let go.
     left: AtomicBool,
 }
@@ -86,6 +88,7 @@ impl Job {
             shared: Some(shared),
             role,
             name,
+            keyed: false,
             left: AtomicBool::new(false),
         })
     }
@@ -213,6 +216,7 @@ extern "C-unwind" fn actor_main(job: *mut c_void) -> *mut c_void {
         if let Some((execute, calls)) = enter_actor(job) {
             leave_actor(job, calls.execute(execute));
         }
+        leave(job);
     }
     ptr::null_mut()
 }
@@ -226,16 +230,21 @@ extern "C-unwind" fn helper_main(job: *mut c_void) -> *mut c_void {
             calls.interrupt(cause);
             interrupt_done(job, index, calls);
         }
+        leave(job);
     }
     ptr::null_mut()
 }
 
 extern "C-unwind" fn driver_main(job: *mut c_void) -> *mut c_void {
+    let job = job.cast::<Job>();
     // SAFETY: as above.
-    if let Some(shared) = unsafe { enter(job.cast::<Job>()) }
-        && shared.gate.pass_driver()
-    {
-        drive(shared);
+    unsafe {
+        if let Some(shared) = enter(job)
+            && shared.gate.pass_driver()
+        {
+            drive(shared);
+        }
+        leave(job);
     }
     ptr::null_mut()
 }
@@ -288,10 +297,21 @@ unsafe fn enter<'a>(job: *mut Job) -> Option<&'a Arc<Shared>> {
         let shared = (*job).shared.as_ref()?;
         INSIDE.with(|inside| inside.set(Arc::as_ptr(shared)));
         pthread::set_name(&(*job).name);
-        // Fails only without memory; then the job is leaked and its actor
-        // counts as running, which a grace bounds.
-        pthread::set(key()?, job.cast());
+        (*job).keyed = key().is_some_and(|key| pthread::set(key, job.cast()));
         Some(shared)
+    }
+}
+
+/// Without memory the key did not take the job. Then it is taken back here,
+/// where a thread does not come that `pthread_exit` ends: its actor counts as
+/// running, which a grace bounds.
+unsafe fn leave(job: *mut Job) {
+    // SAFETY: the job is this thread's until `exited`, which is called once:
+    // here, or else by the key.
+    unsafe {
+        if !(*job).keyed {
+            exited(job.cast());
+        }
     }
 }
 
