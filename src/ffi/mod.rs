@@ -1,5 +1,5 @@
 //! The C interface, and every other place where foreign code or the system is
-//! called. Unsafe code lives here and in `runner/thread.rs`.
+//! called. Unsafe code lives here and in `runner/{thread,stack}.rs`.
 //!
 //! An exported function (`exports`) finds the function table in the handle it
 //! was given and calls through it, so that whichever copy of the library made
@@ -14,6 +14,7 @@ pub mod foreign;
 pub mod handle;
 pub mod host;
 pub mod os;
+pub mod process;
 #[cfg_attr(rungroup_model, path = "../model/pthread.rs")]
 pub mod pthread;
 pub mod sigaction;

@@ -8,7 +8,7 @@
 //! their chain: it stays, and hands every signal on to what was there before.
 
 use super::os::{Event, signal_fd};
-use crate::sync::Mutex;
+use super::process::{self, PerProcess};
 use libc::{c_int, c_void, sigaction, siginfo_t};
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
@@ -46,7 +46,15 @@ static SLOTS: [Slot; SIGNALS] = [const {
 
 /// The current round of each signal, and the lock under which rounds begin and
 /// end.
-static ROUNDS: Mutex<[Weak<Round>; SIGNALS]> = Mutex::new([const { Weak::new() }; SIGNALS]);
+static ROUNDS: PerProcess<Rounds> = PerProcess::new();
+
+struct Rounds([Weak<Round>; SIGNALS]);
+
+impl Default for Rounds {
+    fn default() -> Self {
+        Rounds([const { Weak::new() }; SIGNALS])
+    }
+}
 
 /// Keeps the disposition until the last subscriber is gone.
 #[derive(Debug)]
@@ -88,11 +96,11 @@ impl Subscription {
         debug_assert!(catchable(signal));
         let mut rounds = ROUNDS.lock();
         let slot = &SLOTS[signal as usize];
-        let pid = getpid();
-        let current = rounds[signal as usize]
+        let pid = process::id();
+        let current = rounds.0[signal as usize]
             .upgrade()
-            // Delivered, or a parent's: a new round.
-            .filter(|_| slot.fd.load(SeqCst) >= 0 && slot.owner.load(SeqCst) == pid);
+            // Delivered: a new round.
+            .filter(|_| slot.fd.load(SeqCst) >= 0);
         if let Some(round) = current {
             slot.chain.fetch_or(chain, SeqCst);
             return Ok(Some(Subscription { round: Some(round) }));
@@ -113,7 +121,14 @@ impl Subscription {
                 slot.previous.store(Box::into_raw(Box::new(before)), SeqCst);
             }
         }
-        slot.owner.store(pid, SeqCst);
+        if slot.owner.load(SeqCst) != pid {
+            // The event is a parent's; its handlers that a fork caught do not
+            // run here.
+            slot.fd.store(-1, SeqCst);
+            slot.inside.store(0, SeqCst);
+            slot.forwarding.store(0, SeqCst);
+            slot.owner.store(pid, SeqCst);
+        }
         slot.chain.store(chain, SeqCst);
         slot.fd.store(round.event.write_fd(), SeqCst);
         if before.sa_sigaction != handler_address()
@@ -122,7 +137,7 @@ impl Subscription {
             slot.fd.store(-1, SeqCst);
             return Err(error);
         }
-        rounds[signal as usize] = Arc::downgrade(&round);
+        rounds.0[signal as usize] = Arc::downgrade(&round);
         Ok(Some(Subscription { round: Some(round) }))
     }
 
@@ -150,12 +165,12 @@ impl Drop for Subscription {
         };
         let slot = &SLOTS[round.signal as usize];
         let fd = round.event.write_fd();
-        if slot.owner.load(SeqCst) == getpid()
+        if slot.owner.load(SeqCst) == process::id()
             && slot.fd.compare_exchange(fd, -1, SeqCst, SeqCst).is_ok()
         {
             restore(round.signal);
         }
-        if slot.owner.load(SeqCst) == getpid() {
+        if slot.owner.load(SeqCst) == process::id() {
             // A handler that has read the descriptor writes to it in a moment;
             // closing it before could make it write to a stranger's.
             while slot.inside.load(SeqCst) != 0 {
@@ -165,11 +180,6 @@ impl Drop for Subscription {
         drop(round);
         drop(rounds);
     }
-}
-
-fn getpid() -> i32 {
-    // SAFETY: no arguments, always succeeds, async-signal-safe.
-    unsafe { libc::getpid() }
 }
 
 fn handler_address() -> usize {
@@ -264,7 +274,7 @@ unsafe fn errno() -> *mut c_int {
 extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let _errno = KeepErrno::new();
     let slot = &SLOTS[signal as usize];
-    let mine = slot.owner.load(SeqCst) == getpid();
+    let mine = slot.owner.load(SeqCst) == process::id();
     let mut delivered = false;
     if mine {
         slot.inside.fetch_add(1, SeqCst);

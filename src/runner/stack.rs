@@ -14,7 +14,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;
 #[cfg(target_os = "linux")]
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// The most stacks that a slab in the cache has: it may hold on to [`WARM`]
 /// bytes of memory for each.
@@ -138,12 +138,19 @@ impl Drop for Slab {
 fn space_is_counted() -> bool {
     #[cfg(target_os = "linux")]
     {
-        static STRICT: OnceLock<bool> = OnceLock::new();
-        let strict = STRICT.get_or_init(|| {
-            std::fs::read("/proc/sys/vm/overcommit_memory")
-                .is_ok_and(|mode| mode.first() == Some(&b'2'))
-        });
-        if *strict {
+        /// 0: not yet looked at. Who looks at the same time sees the same:
+        /// nobody waits here, for a fork's sake.
+        static MODE: AtomicU8 = AtomicU8::new(0);
+        let mut mode = MODE.load(Relaxed);
+        if mode == 0 {
+            let read = std::fs::read("/proc/sys/vm/overcommit_memory");
+            mode = read
+                .ok()
+                .and_then(|mode| mode.first().copied())
+                .unwrap_or(b'0');
+            MODE.store(mode, Relaxed);
+        }
+        if mode == b'2' {
             return true;
         }
     }

@@ -14,10 +14,11 @@ use crate::error::Error;
 use crate::ffi::actor::{Calls, Execute, Start};
 use crate::ffi::failure;
 use crate::ffi::handle::{Observer, rg_cause, rg_completion};
+use crate::ffi::process::PerProcess;
 use crate::ffi::pthread::{self, NAME};
 use crate::machine::{Event, Message, Outcome};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, thread_local};
+use crate::sync::thread_local;
 use crate::text;
 use std::cell::Cell;
 use std::ffi::{CStr, c_void};
@@ -176,7 +177,7 @@ impl Thread {
 }
 
 /// Threads that were let go, on stacks of ours.
-static STUCK: Mutex<Vec<Thread>> = Mutex::new(Vec::new());
+static STUCK: PerProcess<Vec<Thread>> = PerProcess::new();
 
 /// Joins those that have ended since.
 pub fn reap() {
