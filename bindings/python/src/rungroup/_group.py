@@ -379,10 +379,13 @@ class Group:
         loop = asyncio.get_running_loop()
         run = Run(self._handle, self._actors, self._stop)
         run.loop = loop
+        run.listens = self._shared or any(
+            a is None or not a.coroutine for a in self._actors
+        )
         run.start(contextvars.copy_context(), True)
         self._run = run
         run.future = loop.create_future()
-        if self._shared or any(a is None or not a.coroutine for a in self._actors):
+        if run.listens:
             run.watch()
         run.carry_on()
         run.advance()  # what came before there was a future

@@ -195,6 +195,8 @@ class Run:
         self.future: asyncio.Future[int] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.watched = -1
+        # Whether it waits for what the library and other threads have to say.
+        self.listens = True
 
     # ---- the start: all or nothing (rule 2) ----
 
@@ -223,6 +225,9 @@ class Run:
                 coroutines = any(actor and actor.coroutine for actor in self.actors)
                 if coroutines and self.loop is None:
                     self.start_loop()
+                if self.listens:
+                    # There may be none left later, when the actors run.
+                    check(lib.rg_drive_fd(self.pointer), "the group can't be run")
             check(lib.rg_drive_begin(self.pointer), "the group can't be run")
             self.handle.running = True
         except BaseException:
