@@ -16,7 +16,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib golib header abi man demo demo-plugins test lint advisories fuzz soak model coverage bench install uninstall deb clean
+.PHONY: help setup lib golib header abi man demo demo-plugins test lint advisories fuzz faults soak model coverage bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -89,6 +89,10 @@ fuzz: setup lib ## random calls of the C interface; SECONDS=60 SEED=1
 	$(CC) -std=c99 -g -O1 -Iinclude tests/fuzz/fuzz.c -o build/tests/fuzz \
 		-Lbuild/lib -lrungroup -lpthread -Wl,-rpath,'$$ORIGIN/../lib'
 	build/tests/fuzz $(or $(SEED),1) 0 $(or $(SECONDS),60)
+
+faults: setup lib ## every call of the C library's made to fail in turn, in every language
+	@for language in c cpp python go; do echo $$language; \
+		ALL=1 $(PYTHON) scripts/check_faults.py $$language || exit 1; done
 
 soak: setup lib ## groups of random lives in every language, nothing may grow; MINUTES=1 SEED=1, or CYCLES=1000000 HOSTS=c,rust
 	@scripts/plugins.sh soak

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Go's part: go.sh lint | test | bench N ROUNDS | run FILE... | build PROGRAM FILE...
+# Go's part: go.sh lint | test | bench N ROUNDS | run FILE... | build[-dynamic] PROGRAM FILE...
 # The archive that it links is made by `make lib`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ STATICCHECK=honnef.co/go/tools/cmd/staticcheck@v0.6.1
 lint() {
     echo gofmt, go vet
     local files
-    files=$(gofmt -l bindings/go benches/go examples)
+    files=$(gofmt -l bindings/go benches/go examples tests/faults)
     [ -z "$files" ] || { echo "gofmt would change: $files" >&2; exit 1; }
     make -s golib
     (cd bindings/go && go vet ./... && go vet ../../examples/first.go &&
@@ -58,13 +58,17 @@ tests() {
 }
 
 # The shared library, found by pkg-config as after `make install`.
-dynamic() {
-    local prefix=$root/build/go_prefix
+installed() { # folder, command...
+    local prefix=$root/build/$1
+    shift
     make -s install PREFIX="$prefix" >/dev/null
+    cd bindings/go
+    PKG_CONFIG_PATH=$prefix/lib/pkgconfig LD_LIBRARY_PATH=$prefix/lib "$@"
+}
+
+dynamic() {
     (
-        cd bindings/go
-        export PKG_CONFIG_PATH=$prefix/lib/pkgconfig LD_LIBRARY_PATH=$prefix/lib
-        go test -v -count=1 -tags rungroup_dynamic -run 'TestDropIn|Example' .
+        installed go_prefix go test -v -count=1 -tags rungroup_dynamic -run 'TestDropIn|Example' .
     ) >>"$log" 2>&1 || {
         tail -20 "$log"
         status=1
@@ -83,6 +87,12 @@ lint) lint ;;
 test) tests ;;
 run) shift; cd bindings/go && exec go run "${@/#/../../}" ;;
 build) shift; program=$root/$1; shift; cd bindings/go && exec go build -o "$program" "${@/#/../../}" ;;
+build-dynamic) # with the shared library, which is to be found in LD_LIBRARY_PATH
+    shift
+    program=$1
+    shift
+    installed go_faults_prefix go build -tags rungroup_dynamic -o "$program" "${@/#/../../}"
+    ;;
 bench)
     shift
     (cd benches/go && go build -o "$root/build/bench_go" .)

@@ -59,6 +59,7 @@ TOGETHER = (
     "ABI",
     "Python",
     "Go",
+    "faults",
 )
 LARGEST = 450 * 1024
 COMPILING = threading.Lock()
@@ -336,6 +337,11 @@ def benches():
         expect(re.search(rf"{re.escape(ratio)} \| \d", output), output)
 
 
+def faults(language):
+    """Each call of the C library's fails in turn; `make faults` tries more of them."""
+    return run(sys.executable, "scripts/check_faults.py", language, timeout=600)
+
+
 def fuzz():
     """The kept seeds; `make fuzz` goes on to new ones."""
     program = compile_c("tests/fuzz/fuzz.c", TEST_BIN / "fuzz")
@@ -392,6 +398,9 @@ def checks():
             )
 
     yield "fuzz", fuzz
+    yield "faults: imports", lambda: faults("imports")
+    for language in ("c", "cpp", "python", "go"):
+        yield f"faults: {language}", lambda name=language: faults(name)
     for compiler in COMPILERS:
         yield f"first.c {compiler}", lambda c=compiler: first_in_c(c)
     yield "first.c static", first_static

@@ -224,7 +224,7 @@ static inline void stderr_end(int before, FILE *kept, char *text, size_t size) {
 
 /* Waits for the group, which is its userdata, to stop. */
 static inline int until_stop(void *group) {
-    rg_wait_stop(group, -1);
+    rg_wait_stop((const rg_group *)group, -1);
     return 0;
 }
 
