@@ -14,7 +14,8 @@
  *
  * Generated from the sources; "rule" numbers are the contract's in the README.
  * Wherever a function takes a group: NULL is RG_EINVAL, and a handle of an
- * incompatible version of the library RG_EABI.
+ * incompatible version of the library RG_EABI. Without memory rg_new gives NULL;
+ * elsewhere the process is aborted, after a sentence on stderr.
  */
 
 

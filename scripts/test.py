@@ -34,7 +34,7 @@ TEST_BIN = BUILD / "tests"
 PYTHON = ROOT / ".venv/bin/python"
 # Under valgrind: more slack, in ms, since it is slow; and not at all those that
 # want speed (cycles, idle, many), end without cleaning up (fork, leaving), signals that it keeps to itself (signals, storm), or
-# to know of the memory in use (hot, stacks) or to be had (memory).
+# to know of the memory in use (hot, stacks) or to be had (limits, memory).
 VALGRIND_ARGUMENTS = {"stuck": ["2000"]}
 NOT_VALGRIND = {
     "cycles",
@@ -42,6 +42,7 @@ NOT_VALGRIND = {
     "hot",
     "idle",
     "leaving",
+    "limits",
     "many",
     "memory",
     "signals",

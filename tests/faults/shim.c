@@ -4,8 +4,7 @@
  *
  * A fault is a text: the function's name, and the errno or, of a clock, the
  * seconds by which it jumps: "eventfd=EMFILE", "monotonic=3600". With a "+" at
- * its end every later call fails as well. With a "*" before it the calls of every
- * library count, also what the C library itself allocates. */
+ * its end every later call fails as well. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -33,7 +32,7 @@
 static char function[32]; /* "": none */
 static int code;
 static long jump; /* seconds */
-static int and_on, everybody;
+static int and_on;
 static long failing; /* the call, from 1; 0: none, they are only counted */
 static atomic_long calls;
 static uintptr_t lowest, highest; /* the library's code */
@@ -75,7 +74,6 @@ static int number_of(const char *name) {
 int fault_begin(const char *fault, long call) {
     char text[64];
     snprintf(text, sizeof text, "%s", fault);
-    everybody = text[0] == '*';
     size_t length = strlen(text);
     and_on = length > 0 && text[length - 1] == '+';
     if (and_on)
@@ -90,7 +88,7 @@ int fault_begin(const char *fault, long call) {
         return -1;
     failing = call;
     calls = 0;
-    snprintf(function, sizeof function, "%.31s", text + everybody);
+    snprintf(function, sizeof function, "%.31s", text);
     return 0;
 }
 
@@ -105,7 +103,7 @@ static int fails(const char *name, void *caller) {
     if (function[0] != name[0] || strcmp(function, name) != 0)
         return 0;
     uintptr_t address = (uintptr_t)caller;
-    if (!everybody && (address < lowest || address >= highest))
+    if (address < lowest || address >= highest)
         return 0;
     long call = ++calls;
     return failing > 0 && (call == failing || (and_on && call > failing));
