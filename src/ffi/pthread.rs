@@ -82,6 +82,7 @@ pub unsafe fn try_join(id: Id) -> bool {
 /// The library's only key, with this destructor; `None` as long as the process
 /// has used up its keys. Nobody waits for it: a child of a fork that caught
 /// another thread at it would wait for ever.
+#[inline]
 pub fn key(destructor: Destructor) -> Option<Key> {
     type Unsafe = unsafe extern "C" fn(*mut c_void);
     /// Its number plus one; 0: there is none yet.

@@ -181,10 +181,12 @@ static STUCK: PerProcess<Vec<Thread>> = PerProcess::new();
 
 /// Joins those that have ended since.
 pub fn reap() {
-    let ended: Vec<Thread> = STUCK
-        .lock()
-        .extract_if(.., |thread| thread.ended())
-        .collect();
+    let mut stuck = STUCK.lock();
+    if stuck.is_empty() {
+        return;
+    }
+    let ended: Vec<Thread> = stuck.extract_if(.., |thread| thread.ended()).collect();
+    drop(stuck);
     for thread in ended {
         // SAFETY: joined by `ended`.
         unsafe { Job::let_go(thread.job) };
