@@ -131,7 +131,7 @@ func (l *life) group(native bool) {
 		if l.errors == before {
 			fail("it ended without a word")
 		}
-		if len(executed) > 0 {
+		if len(executed) > 0 || errors.Is(err, rungroup.ErrTimedOut) {
 			break
 		}
 	}

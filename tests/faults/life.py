@@ -96,7 +96,7 @@ class Life:
                 assert error.code == wanted, repr(error)
                 break
             assert self.errors > before, "it ended without a word"
-            if executed:
+            if executed or group.stopping:
                 break
         assert executed or self.errors
         assert "rungroup" in str(group.report)
