@@ -16,7 +16,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib golib header abi man demo demo-plugins test lint fuzz soak model coverage bench install uninstall deb clean
+.PHONY: help setup lib golib header abi man demo demo-plugins test lint fuzz soak model mutants coverage bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -94,6 +94,9 @@ soak: setup lib ## cycles of groups in C, nothing may grow; CYCLES=1000000
 
 model: ## every schedule of small groups, up to a bound; some minutes
 	@MODEL=whole scripts/model.sh
+
+mutants: ## break the library here and there: the tests must see it; half an hour
+	@$(PYTHON) scripts/mutants.py
 
 coverage: ## lines that the Rust and C tests reach
 	@scripts/coverage.sh
