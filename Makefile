@@ -95,7 +95,7 @@ soak: setup lib ## cycles of groups in C, nothing may grow; CYCLES=1000000
 model: ## every schedule of small groups, up to a bound; some minutes
 	@MODEL=whole scripts/model.sh
 
-mutants: ## break the library here and there: the tests must see it; half an hour
+mutants: ## break the library here and there: the tests must see it; long
 	@$(PYTHON) scripts/mutants.py
 
 coverage: ## lines that the Rust and C tests reach
