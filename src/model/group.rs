@@ -7,6 +7,7 @@ use super::{Depth, check, readable};
 use crate::ffi::exports::*;
 use crate::ffi::handle::{rg_actor, rg_actor_report, rg_cause, rg_completion, rg_group};
 use crate::ffi::os::Word;
+use crate::ffi::pthread;
 use crate::sync::{self, Clock, Condvar, Instant};
 use shuttle::thread::{JoinHandle, spawn};
 use std::ffi::{c_int, c_void};
@@ -59,6 +60,10 @@ struct Plan {
     grace: bool,
     /// `rg_stop` comes at any moment, also before the run.
     stop: bool,
+    /// Another group runs while the stuck ones of this return.
+    again: bool,
+    /// The first attempt to run finds so many threads, which are too few.
+    threads: Option<usize>,
 }
 
 const PLAN: Plan = Plan {
@@ -67,6 +72,8 @@ const PLAN: Plan = Plan {
     order: 0,
     grace: false,
     stop: false,
+    again: false,
+    threads: None,
 };
 
 /// What happened, in order.
@@ -292,6 +299,12 @@ fn run(plan: Plan) {
                 party.news.tell_if_readable();
             })
         });
+        if let Some(threads) = plan.threads {
+            pthread::limit(threads);
+            assert_eq!(rg_run(group), RG_ESPAWN);
+            pthread::limit(usize::MAX);
+            assert_eq!(party.log(), [], "called, and yet refused");
+        }
         let handle = Handle(group);
         let code = match plan.how {
             Run => rg_run(group),
@@ -323,6 +336,12 @@ fn run(plan: Plan) {
         judge(plan, group, code, &party);
         let freeing = party.clone();
         let frees = spawn(move || freeing.freedom.set(1));
+        if plan.again {
+            run(Plan {
+                actors: &[Returns],
+                ..PLAN
+            });
+        }
         if plan.how == Drive {
             if code == RG_ETIMEDOUT {
                 party.last.wait(1, None);
@@ -555,8 +574,10 @@ fn epilogue(plan: Plan, log: &[What]) {
     }
 }
 
+const RANDOM: usize = 50_000;
+
 /// Each plan in every schedule of so many detours, in `make test` and in `make
-/// model`, and there also in so many random ones.
+/// model`, and in so many random ones.
 macro_rules! plans {
     ($($name:ident: $detours:expr, $random:expr, $actors:expr, {$($field:ident: $value:expr),*};)*) => {
         $(#[test]
@@ -571,24 +592,26 @@ macro_rules! plans {
 
 plans! {
     one_returns: [3, 5], 0, [Returns], {};
-    one_stopped: [3, 5], 0, [Waits], {stop: true};
-    one_returns_or_is_stopped: [3, 5], 0, [Returns], {stop: true};
+    one_returns_or_is_stopped: [2, 3], 0, [Returns], {stop: true};
+    one_stopped: [2, 3], 0, [Waits], {stop: true};
     one_started: [2, 3], 0, [Watches], {how: Start, stop: true};
-    one_driven: [3, 5], 0, [Waits], {how: Drive, stop: true};
-    one_stuck: [2, 4], 0, [Stuck], {grace: true, stop: true};
+    one_waited_for_elsewhere: [2, 3], 0, [Returns], {how: RunElsewhere};
+    one_driven: [2, 3], 0, [Waits], {how: Drive, stop: true};
+    one_async: [2, 3], 0, [CompletesLate], {stop: true};
+    one_stuck: [2, 3], 0, [Stuck], {grace: true, stop: true};
     one_stuck_in_interrupt: [2, 3], 0, [StuckInInterrupt], {grace: true, stop: true};
-    one_async: [3, 5], 0, [CompletesLate], {stop: true};
-    one_waited_for_elsewhere: [3, 4], 0, [Returns], {how: RunElsewhere};
-    two_return: [2, 3], 0, [Returns, Returns], {stop: true};
-    two_driven: [2, 3], 0, [Returns, Waits], {how: Drive, stop: true};
-    two_driven_and_stuck: [2, 3], 0, [Waits, StuckInInterrupt], {how: Drive, grace: true, stop: true};
-    two_stuck: [2, 3], 0, [Stuck, StuckInInterrupt], {grace: true, stop: true};
-    two_staged: [2, 3], 0, [Waits, Returns], {order: 2, stop: true};
-    two_async: [2, 3], 0, [Completes, CompletesLate], {stop: true};
-    three_started: [1, 2], 0, [Waits, Returns, Watches], {how: Start, order: 1, stop: true};
-    three_with_a_grace: [1, 2], 0, [Waits, Waits, CompletesLate], {grace: true, stop: true};
-    three_stuck: [1, 2], 0, [StuckInInterrupt, Returns, Stuck], {grace: true, stop: true};
-    three_stuck_staged: [1, 2], 0, [Waits, StuckInInterrupt, Stuck], {how: Start, order: 2, grace: true, stop: true};
-    three_driven: [1, 2], 0, [Waits, Returns, Stuck], {how: Drive, grace: true, stop: true};
-    three_waited_for_elsewhere: [1, 2], 0, [Returns, Waits, Watches], {how: RunElsewhere};
+    one_stuck_and_another_run: [1, 2], 0, [Stuck], {grace: true, stop: true, again: true};
+    two_return: [2, 3], RANDOM, [Returns, Returns], {stop: true};
+    two_refused: [1, 2], 0, [Returns, Waits], {threads: Some(1)};
+    two_driven: [2, 3], RANDOM, [Returns, Waits], {how: Drive, stop: true};
+    two_driven_and_stuck: [1, 2], RANDOM, [Waits, StuckInInterrupt], {how: Drive, grace: true, stop: true};
+    two_async: [2, 3], RANDOM, [Completes, CompletesLate], {stop: true};
+    two_staged: [2, 3], RANDOM, [Waits, Returns], {order: 2, stop: true};
+    two_stuck: [1, 2], RANDOM, [Stuck, StuckInInterrupt], {grace: true, stop: true};
+    three_started: [1, 2], RANDOM, [Waits, Returns, Watches], {how: Start, order: 1, stop: true};
+    three_waited_for_elsewhere: [1, 2], RANDOM, [Returns, Waits, Watches], {how: RunElsewhere};
+    three_with_a_grace: [1, 2], RANDOM, [Waits, Waits, CompletesLate], {grace: true, stop: true};
+    three_stuck: [1, 2], RANDOM, [StuckInInterrupt, Returns, Stuck], {grace: true, stop: true};
+    three_stuck_staged: [1, 2], RANDOM, [Waits, StuckInInterrupt, Stuck], {how: Start, order: 2, grace: true, stop: true};
+    three_driven: [1, 2], RANDOM, [Waits, Returns, Stuck], {how: Drive, grace: true, stop: true};
 }

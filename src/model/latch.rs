@@ -49,8 +49,8 @@ fn every_waiter_is_woken_by_either() {
 }
 
 #[test]
-fn who_sees_the_descriptor_sees_the_flag() {
-    check("latch: set, descriptor, look", EVERY, || {
+fn a_descriptor_made_late_says_the_same() {
+    check("latch: set, descriptor made", EVERY, || {
         let latch = Arc::new(Latch::default());
         let looking = latch.clone();
         let looks = spawn(move || {
@@ -100,17 +100,23 @@ fn a_wait_ends_at_its_deadline_or_before() {
 }
 
 #[test]
-fn whoever_has_set_it_sees_the_descriptor() {
-    check("latch: 2 sets, descriptor", EVERY, || {
+fn whoever_has_set_it_or_sees_the_descriptor_sees_both() {
+    check("latch: 2 sets, descriptor, look", EVERY, || {
         let latch = Arc::new(Latch::default());
         let fd = latch.fd().unwrap();
-        let other = latch.clone();
+        let (other, looking) = (latch.clone(), latch.clone());
         let sets = spawn(move || {
             other.set();
             assert!(readable(fd));
         });
+        let looks = spawn(move || {
+            if readable(fd) {
+                assert!(looking.is_set());
+            }
+        });
         latch.set();
         assert!(readable(fd));
         sets.join().unwrap();
+        looks.join().unwrap();
     });
 }

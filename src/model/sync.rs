@@ -109,6 +109,7 @@ impl Condvar {
         deadline: Option<Instant>,
     ) -> MutexGuard<'a, T> {
         let mutex = guard.mutex;
+        shuttle::thread::sleep(Duration::ZERO); // others may come first
         if deadline.is_none_or(|deadline| deadline > Instant::now()) {
             // On the list before the lock is free.
             let awake = Rc::new(Wake::default());
