@@ -16,7 +16,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib golib header abi man demo demo-plugins test lint advisories fuzz soak model coverage bench install uninstall deb clean
+.PHONY: help setup lib golib header abi man demo demo-plugins test lint advisories fuzz soak model coverage bench install uninstall deb clean sanitize
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -97,6 +97,8 @@ soak: setup lib ## groups of random lives in every language, nothing may grow; M
 
 model: ## every schedule of small groups, up to a bound; some minutes
 	@MODEL=whole scripts/model.sh
+sanitize: setup ## ThreadSanitizer, the standard library included; some minutes
+	@scripts/sanitize.sh
 
 coverage: setup lib ## lines and branches that all tests reach; RECORD=1: into docs/
 	@$(PYTHON) scripts/coverage.py $(if $(RECORD),--record)

@@ -2,8 +2,8 @@
 
     coverage.py [--record]    --record: writes the figures into docs/coverage.md
 
-A line that nothing reaches must be in docs/coverage.md with the reason, and a
-reason there must still be of use; else it fails.
+A line of the machine or of ffi that nothing reaches must be in docs/coverage.md
+with the reason, and the lines named there must still exist; else it fails.
 """
 
 import json
@@ -23,6 +23,8 @@ PYTHON = ROOT / ".venv/bin/python"
 # Loads a second copy of the library, or counts what its allocations cost.
 NOT_COUNTED = {"copies", "dlclose", "hot"}
 ARGUMENTS = {"cycles": ["500"], "fuzz": ["1", "500"], "stuck": ["2000"]}
+# What is to be reached as a whole.
+WHOLE = ("src/machine.rs", "src/ffi/")
 ENVIRONMENT = {
     **os.environ,
     # Counting branches is not stable yet, and what counts is written as it happens:
@@ -213,6 +215,8 @@ def main():
         DOCUMENT.write_text(written)
     complaints = list(judge(files))
     print(*complaints, sep="\n")
+    # Elsewhere they are told, and no failure.
+    complaints = [line for line in complaints if line.startswith(WHOLE)]
     print(
         f"coverage: {len(complaints)} lines not reached without a reason in {DOCUMENT.name}"
     )
