@@ -97,6 +97,7 @@ soak: setup lib ## groups of random lives in every language, nothing may grow; M
 
 model: ## every schedule of small groups, up to a bound; some minutes
 	@MODEL=whole scripts/model.sh
+
 sanitize: setup ## ThreadSanitizer, the standard library included; some minutes
 	@scripts/sanitize.sh
 
