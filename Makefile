@@ -16,7 +16,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib golib header abi man demo demo-plugins test lint advisories fuzz faults soak model mutants coverage bench install uninstall deb clean
+.PHONY: help setup lib golib header abi man demo demo-plugins test lint advisories fuzz faults soak model mutants sanitize coverage bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -104,6 +104,9 @@ model: ## every schedule of small groups, up to a bound; some minutes
 
 mutants: ## break the library here and there: the tests must see it; long
 	@$(PYTHON) scripts/mutants.py
+
+sanitize: setup ## ThreadSanitizer, the standard library included; some minutes
+	@scripts/sanitize.sh
 
 coverage: setup lib ## lines and branches that all tests reach; RECORD=1: into docs/
 	@$(PYTHON) scripts/coverage.py $(if $(RECORD),--record)

@@ -291,6 +291,15 @@ def python_tests():
     return run(PYTHON, "-m", "pytest", "bindings/python/tests", timeout=600)
 
 
+def python_dev():
+    """With what the interpreter itself checks, and an allocator that does."""
+    development = ["-X", "dev", "-W", "error::ResourceWarning"]
+    names = ("group", "asyncio", "signals", "ffi")
+    tests = [f"bindings/python/tests/test_{name}.py" for name in names]
+    environment = {**os.environ, "PYTHONMALLOC": "debug"}
+    return run(PYTHON, *development, "-m", "pytest", *tests, env=environment)
+
+
 def four_actors_in_python():
     program = python("examples/four_actors/main.py")
     return run(sys.executable, "scripts/check_four_actors.py", *program)
@@ -421,6 +430,7 @@ def checks():
     yield "plugins", plugins
     yield "soak", soak
     yield "Python: tests", python_tests
+    yield "Python: dev mode", python_dev
     yield "Python: first.py", lambda: first(python("examples/first.py"))
     yield "Python: four_actors", four_actors_in_python
     packaging = "scripts/check_python.py"

@@ -224,7 +224,7 @@ func main() {
 		plugins = append(plugins, plugin)
 	}
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM) // for when no group listens
-	idle := runtime.NumGoroutine() + 1 // os/signal's
+	idle := runtime.NumGoroutine() + 1                      // os/signal's
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		lives, err := strconv.Atoi(lines.Text())
