@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 
-RAISED = RuntimeError("the first has returned")
+class Returned(Exception):
+    """What ends a group of coroutines; a new one each time, since a traceback grows."""
 
 
 class Cycle:
@@ -160,7 +161,7 @@ async def rungroup_coroutines(cycle):
 
     async def first():
         await cycle.await_tasks()
-        raise RAISED
+        raise Returned
 
     async def blocks():
         cycle.note_task()
@@ -172,8 +173,8 @@ async def rungroup_coroutines(cycle):
         group.add(blocks)
     try:
         await group.run_async()
-    except RuntimeError as error:
-        assert error is RAISED
+    except Returned:
+        pass
     cycle.ended()
 
 
@@ -182,7 +183,7 @@ async def task_group(cycle):
 
     async def first():
         await cycle.await_tasks()
-        raise RAISED
+        raise Returned
 
     async def blocks():
         cycle.note_task()
@@ -193,8 +194,8 @@ async def task_group(cycle):
             group.create_task(first())
             for _ in range(cycle.actors - 1):
                 group.create_task(blocks())
-    except* RuntimeError as errors:
-        assert errors.exceptions == (RAISED,)
+    except* Returned:
+        pass
     cycle.ended()
 
 
