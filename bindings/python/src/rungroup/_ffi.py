@@ -53,8 +53,6 @@ RG_FORMAT_TEXT = 0
 RG_FORMAT_TRACE = 1
 
 RG_DRIVE_FIRST = 1
-RG_DRIVE_WAKE = 2
-RG_DRIVE_LAST = 4
 
 RG_STEP_INTERRUPT = 1
 RG_STEP_WAIT = 2
@@ -102,6 +100,44 @@ class rg_actor_report(Structure):
     ]
 
 
+class rg_summary(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("finished", c_int),
+        ("code", c_int),
+        ("stopping", c_int),
+        ("cause_code", c_int),
+        ("cause_index", c_int64),
+        ("cause_message", c_char_p),
+        ("started_ns", c_int64),
+        ("stopping_ns", c_int64),
+        ("end_ns", c_int64),
+        ("grace_ns", c_int64),
+        ("order", c_int),
+    ]
+
+
+class rg_drive_event(Structure):
+    _fields_ = [
+        ("index", c_size_t),
+        ("kind", c_int),
+        ("code", c_int),
+        ("time_ns", c_int64),
+    ]
+
+
+class rg_step(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("first", c_size_t),
+        ("last", c_size_t),
+        ("wait_ns", c_int64),
+        ("returns", c_size_t),
+        ("stuck", c_size_t),
+        ("code", c_int),
+    ]
+
+
 rg_observer_fn = CFUNCTYPE(None, POINTER(rg_event), c_void_p)
 
 group = c_void_p
@@ -124,15 +160,30 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "rg_get_cause": (POINTER(rg_cause), [group]),
     "rg_actor_count": (c_size_t, [group]),
     "rg_get_report": (c_int, [group, c_size_t, POINTER(rg_actor_report)]),
-    "rg_format_report": (c_size_t, [group, c_int, c_char_p, c_size_t]),
+    "rg_get_summary": (c_int, [group, POINTER(rg_summary)]),
+    "rg_format_summary": (
+        c_size_t,
+        [
+            POINTER(rg_summary),
+            POINTER(rg_actor_report),
+            c_size_t,
+            c_int,
+            c_char_p,
+            c_size_t,
+        ],
+    ),
     "rg_strerror": (c_char_p, [c_int]),
     "rg_version": (c_char_p, []),
     "rg_drive_add": (c_int, [group, c_char_p]),
     "rg_drive_begin": (c_int, [group]),
     "rg_drive_return": (c_int, [group, c_size_t, c_int, c_char_p]),
-    "rg_drive_next": (c_int, [group, POINTER(c_int64)]),
     "rg_drive_fd": (c_int, [group]),
     "rg_drive_interrupted": (c_int, [group, c_size_t, c_char_p]),
+    "rg_drive_add_many": (c_int, [group, c_size_t]),
+    "rg_drive_report": (
+        c_int,
+        [group, POINTER(rg_drive_event), c_size_t, c_int64, POINTER(rg_step)],
+    ),
 }
 
 LIBRARY = "librungroup.so.0"
@@ -184,6 +235,19 @@ refuse_subinterpreters()
 lib = load()
 
 
+class Process:
+    """This process; a fork makes it another."""
+
+    id = os.getpid()
+
+    @classmethod
+    def look(cls) -> None:
+        cls.id = os.getpid()
+
+
+os.register_at_fork(after_in_child=Process.look)
+
+
 class Handle:
     """Owns a native group: freed when nothing refers to it any more.
 
@@ -196,7 +260,7 @@ class Handle:
 
     def __init__(self) -> None:
         self.running = False
-        self.pid = os.getpid()
+        self.pid = Process.id
         self.pointer: int = lib.rg_new()
         if not self.pointer:
             raise MemoryError("no memory for a group")
@@ -204,7 +268,7 @@ class Handle:
     def __del__(self) -> None:
         pointer = getattr(self, "pointer", None)
         if pointer and not self.running and not sys.is_finalizing():
-            if self.pid == os.getpid():
+            if self.pid == Process.id:
                 lib.rg_free(pointer)
 
 

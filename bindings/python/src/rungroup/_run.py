@@ -1,6 +1,9 @@
 """Carries out a run: what to do next is the library's to say.
 
-`Run.drive` is the loop on a thread, `Run.advance` the same in an event loop.
+What happens to actors is noted, and whoever notes what the library waits for has
+it told, many things at once, and carries out what it says next: `Run.advance`.
+That is one of three: the actor's thread itself; or, if time or C code is to be
+watched, a thread for that (`Run.drive`); or the event loop of `run_async`.
 Python owns every thread that Python code runs on; the library's only wait.
 """
 
@@ -12,17 +15,30 @@ import ctypes
 import functools
 import queue
 import select
+import struct
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
 
 from . import _ffi
 from ._errors import Failure, SpawnError, check
 from ._ffi import Handle, lib
-from ._stop import StopToken
+from ._threads import spawn
+
+if TYPE_CHECKING:
+    from ._group import Group
 
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
+RETURNED, INTERRUPTED = _ffi.RG_EVENT_RETURNED, _ffi.RG_EVENT_INTERRUPTED
+NEVER = 2**62
+#: Makes an rg_drive_event.
+pack_event = struct.Struct("@Niiq").pack
+#: So many threads that were interrupted may be awake at a time (see `Run.pace`),
+CROWD = 16
+#: and no longer than that do the next interrupts wait for them, in seconds.
+PATIENCE = 0.005
 
 
 @dataclass(frozen=True)
@@ -44,28 +60,24 @@ class Cause:
 class Actor:
     """One actor of Python's; `None` stands in the list for one of C's."""
 
-    __slots__ = (
-        "complaint",
-        "coroutine",
-        "exception",
-        "execute",
-        "interrupt",
-        "name",
-        "signals",
-        "takes_cause",
-        "takes_stop",
-    )
+    #: What its execute raised, and its interrupt.
+    exception: BaseException | None = None
+    complaint: BaseException | None = None
+    #: What there is to say of an execute that did not raise.
+    message = b""
+    #: Of a signal actor.
+    signals: Any = None
+    #: Of a coroutine that was started.
+    task: asyncio.Task[Any] | None = None
 
     def __init__(
         self,
         name: str,
         execute: Callable[..., Any],
         interrupt: Callable[..., Any] | None,
-        *,
         coroutine: bool = False,
         takes_stop: bool = False,
         takes_cause: bool = True,
-        signals: Any = None,
     ) -> None:
         self.name = name
         self.execute = execute
@@ -74,72 +86,40 @@ class Actor:
         self.coroutine = coroutine
         self.takes_stop = takes_stop
         self.takes_cause = takes_cause
-        self.signals = signals
-        self.exception: BaseException | None = None
-        self.complaint: BaseException | None = None
 
-    def call(self, stop: StopToken) -> Any:
-        return self.execute(stop) if self.takes_stop else self.execute()
-
-    def call_interrupt(self, cause: Cause) -> Any:
-        if self.interrupt is not None:
-            return self.interrupt(cause) if self.takes_cause else self.interrupt()
-        return None
-
-    def returned(self, value: object) -> tuple[int, bytes | None]:
-        """The code and the message of what its execute returned."""
+    def returned(self, value: object) -> int:
+        """The code of what its execute returned."""
         if type(value) is not int:
-            return 0, None
+            return 0
         if INT_MIN <= value <= INT_MAX:
-            return value, None
+            return value
         return self.raised(OverflowError(f"{value} is not a C int, as a code must be"))
 
-    def raised(self, error: BaseException) -> tuple[int, bytes | None]:
+    def raised(self, error: BaseException) -> int:
         self.exception = error
-        if isinstance(error, Failure):
-            code = error.code if INT_MIN <= error.code <= INT_MAX else _ffi.RG_EPANIC
-            return code, _ffi.encode(error.message)
-        return _ffi.RG_EPANIC, _ffi.encode(describe(error))
+        if isinstance(error, Failure) and INT_MIN <= error.code <= INT_MAX:
+            return error.code
+        return _ffi.RG_EPANIC
+
+    def said(self) -> bytes:
+        """What there is to say of its execute's return."""
+        if self.exception is None:
+            return self.message
+        return _ffi.encode(describe(self.exception))
+
+    def complained(self) -> bytes:
+        return b"" if self.complaint is None else _ffi.encode(describe(self.complaint))
 
 
 def describe(error: BaseException) -> str:
     try:
+        if isinstance(error, Failure):
+            return str(error.message)
         said = str(error)
     except Exception:  # its own __str__ fails
         said = "(it can't say what)"
     name = type(error).__name__
     return f"{name}: {said}" if said else name
-
-
-class _Started(threading.Event):
-    """Thread.start would wait until the new thread runs: a hand-over of the GIL
-    and back for each. A failure to create it is known without that."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        return True
-
-
-def join(thread: threading.Thread) -> None:
-    """Thread.join, also for one that does not run yet."""
-    started = getattr(thread, "_started", None)
-    if isinstance(started, _Started):
-        threading.Event.wait(started)
-    thread.join()
-
-
-def spawn(name: str, target: Callable[..., None], *arguments: Any) -> threading.Thread:
-    """A daemon thread, so that a stuck actor does not keep the interpreter."""
-    thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
-    if hasattr(thread, "_started"):
-        thread._started = _Started()
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise SpawnError(
-            f"no thread can be had for {name!r} ({error}); nothing was started. Raise "
-            "the limit on threads or memory, or use coroutines."
-        ) from error
-    return thread
 
 
 class Helper:
@@ -157,44 +137,100 @@ class Helper:
 
     def work(self) -> None:
         while (index := self.jobs.get()) is not None:
-            complaint = self.run.call_interrupt(index)
+            self.run.call_interrupt(index)
             # First: whoever is told of the return may have the next job.
             self.idle = True
-            self.run.interrupted(index, complaint)
+            self.run.interrupted_later(index)
 
     def finish(self) -> None:
         self.jobs.put(None)
 
 
 class Run:
-    """One run of a group."""
+    """One run of a group.
 
-    def __init__(
-        self, handle: Handle, actors: list[Actor | None], stop: StopToken
-    ) -> None:
-        self.handle = handle
-        self.pointer = handle.pointer
-        self.actors = actors
-        self.stop = stop
+    told: the library is told everything at once, with its texts, since C code
+        or an observer may ask for them, and its descriptor says when it has
+        something new to say.
+    ended: called once `outcome` is there.
+    """
+
+    def __init__(self, group: Group, told: bool, ended: Callable[[], None]) -> None:
+        self.group = group
+        self.handle = group._handle
+        self.pointer = self.handle.pointer
+        self.actors = group._actors
+        self.stop = group._stop
+        self.told = told
+        self.ended = ended
+        #: The run's code, or why it could not begin.
+        self.outcome: int | BaseException | None = None
+
+        #: What happened, oldest first; of that, `taken` was told.
+        self.events: list[bytes] = []
+        self.taken = 0
+        #: As many events wake the driver.
+        self.target = NEVER
+        #: Something else than an event has to.
+        self.news = False
+        self.telling = threading.Lock()
+        self.driving = threading.Lock()
+        #: Released to wake a driver that waits.
+        self.latch = threading.Lock()
+        self.latch.acquire()
+        self.step = _ffi.rg_step(size=ctypes.sizeof(_ffi.rg_step))
+        self.step_ref = ctypes.byref(self.step)
+        #: Interrupts to call, one after another, the next one last.
+        self.row: list[int] = []
+        #: An interrupt that the next one must wait for has not returned.
+        self.pending = False
+        self._cause: Cause | None = None
+
         self.threads: list[tuple[int, threading.Thread]] = []
         self.helpers: list[Helper] = []
+        #: Interrupts are called by a thread of their own.
         self.helped = False
+        #: Whether a thread does nothing but drive.
+        self.driven = False
+        #: Of an actor that the thread which started the others carries out.
+        self.own: tuple[int, Actor, contextvars.Context] | None = None
+        self.gate = threading.Lock()
+        self.opened = self.retracted = False
+
         #: Where coroutines run.
         self.loop: asyncio.AbstractEventLoop | None = None
         self.loop_thread: threading.Thread | None = None
-        self.tasks: dict[int, asyncio.Task[Any]] = {}
         self.keep: set[asyncio.Future[Any]] = set()
-        self.opened = self.retracted = False
-        self.gate = threading.Lock()
-        self.value = ctypes.c_int64()
-        self.value_ref = ctypes.byref(self.value)
-        self._cause: Cause | None = None
-        #: Set by the event loop's form.
-        self.future: asyncio.Future[int] | None = None
+        #: Whether the loop drives, as in run_async.
+        self.in_loop = False
         self.timer: asyncio.TimerHandle | None = None
         self.watched = -1
 
     # ---- the start: all or nothing (rule 2) ----
+
+    def host_name(self) -> str:
+        """Of the thread of a blocking run, which is an actor's if it can be."""
+        if self.told or self.group._grace is not None:
+            return "rungroup"
+        names = (actor.name for actor in self.actors if actor and not actor.coroutine)
+        return next(names, "rungroup")
+
+    def host(self, context: contextvars.Context, grace: bool) -> None:
+        """The whole of a blocking run, on a thread of its own.
+
+        Where nobody needs to watch the time or C code, it is the first actor's.
+        """
+        self.driven = grace or self.told
+        try:
+            self.start(context, grace)
+        except BaseException as error:
+            self.outcome = error
+            self.ended()
+            return
+        if self.driven:
+            self.drive()
+        elif self.own is not None:
+            self.work(*self.own)
 
     def start(self, context: contextvars.Context, helped: bool) -> None:
         """Makes every thread, then lets them go; or none, and raises.
@@ -202,23 +238,30 @@ class Run:
         `context`: each actor gets a copy. `helped`: interrupts are called by a
         thread of their own.
         """
-        self.gate.acquire()
+        coroutines = False
         prepared: list[Actor] = []
+        self.gate.acquire()
         try:
             if lib.rg_stopping(self.pointer) != 1:
                 for index, actor in enumerate(self.actors):
-                    if actor is None or actor.coroutine:
+                    if actor is None:
+                        continue
+                    if actor.coroutine:
+                        coroutines = True
                         continue
                     if actor.signals is not None:
                         actor.signals.prepare()
                         prepared.append(actor)
-                    arguments = (index, actor, context.copy())
-                    thread = spawn(actor.name, self.work, *arguments)
+                    if not (self.driven or self.in_loop or self.own):
+                        self.own = index, actor, context.copy()
+                        thread = threading.current_thread()
+                    else:
+                        arguments = index, actor, context.copy()
+                        thread = spawn(actor.name, self.work, *arguments)
                     self.threads.append((index, thread))
                 if helped and self.threads:
                     self.helped = True
                     self.helpers.append(Helper(self))
-                coroutines = any(actor and actor.coroutine for actor in self.actors)
                 if coroutines and self.loop is None:
                     self.start_loop()
             check(lib.rg_drive_begin(self.pointer), "the group can't be run")
@@ -226,28 +269,33 @@ class Run:
         except BaseException:
             self.retract(prepared)
             raise
+        self.group._run = self  # who stops it from now on tells it so
+        with self.driving:
+            kind = self.ask()
         # Nothing was to be started: it was stopped before, or is empty (rules 1, 9).
-        self.step()
-        if self.kind == _ffi.RG_STEP_FINISH:
+        if kind == _ffi.RG_STEP_FINISH:
             self.retract(prepared)
+            self.finish()
             return
         self.opened = True
         self.gate.release()
-        for index, actor in enumerate(self.actors):
-            if actor is not None and actor.coroutine:
-                if self.loop_thread is not None:
-                    assert self.loop is not None
-                    start = functools.partial(self.start_coroutine, index, actor)
-                    self.loop.call_soon_threadsafe(start, context=context.copy())
-                else:
-                    self.start_coroutine(index, actor)
+        if coroutines:
+            assert self.loop is not None
+            if self.in_loop:
+                self.start_coroutines()
+            else:
+                start = self.loop.call_soon_threadsafe
+                start(self.start_coroutines, context=context)
+        if self.row or self.news:  # it was stopped meanwhile
+            self.wake_from_outside()
 
     def retract(self, prepared: list[Actor]) -> None:
         self.retracted = self.opened = True
+        self.own = None
         self.gate.release()
         for actor in prepared:
             actor.signals.retract()
-        self.gather(set())
+        self.gather()
 
     def start_loop(self) -> None:
         """A loop on a thread of its own, for the coroutines of a blocking run."""
@@ -270,235 +318,366 @@ class Run:
             raise
         self.loop = loop
 
-    # ---- an actor on a thread ----
+    # ---- what happens to actors ----
+
+    def happened(self, kind: int, index: int, code: int = 0) -> None:
+        if self.told:
+            actor = self.actors[index]
+            assert actor is not None
+            if kind == RETURNED:
+                bits = lib.rg_drive_return(self.pointer, index, code, actor.said())
+                if bits > 0 and bits & _ffi.RG_DRIVE_FIRST:
+                    self.stop._set()
+            else:
+                lib.rg_drive_interrupted(self.pointer, index, actor.complained() or None)
+            return
+        self.events.append(pack_event(index, kind, code, perf_counter_ns()))
+        if len(self.events) >= self.target:
+            self.wake()
 
     def work(self, index: int, actor: Actor, context: contextvars.Context) -> None:
+        """An actor on its thread."""
         if not self.opened:
             with self.gate:  # each hands it on: they start one after another
                 pass
         if self.retracted:
             return
         try:
-            code, message = actor.returned(context.run(actor.call, self.stop))
+            if actor.takes_stop:
+                code = actor.returned(context.run(actor.execute, self.stop))
+            else:
+                code = actor.returned(context.run(actor.execute))
         except BaseException as error:
-            code, message = actor.raised(error)
-        self.returned(index, code, message)
+            code = actor.raised(error)
+        self.happened(RETURNED, index, code)
 
-    def returned(self, index: int, code: int, message: bytes | None) -> int:
-        bits: int = lib.rg_drive_return(self.pointer, index, code, message)
-        if bits & _ffi.RG_DRIVE_FIRST and bits > 0:
-            self.stop._set()
-        return bits
-
-    # ---- an actor in an event loop; all on the loop's thread ----
-
-    def start_coroutine(self, index: int, actor: Actor) -> None:
+    def start_coroutines(self) -> None:
+        """The actors in the event loop, on its thread, as all that follows."""
         assert self.loop is not None
-        try:
-            coroutine: Coroutine[Any, Any, Any] = actor.call(self.stop)
-            task = self.loop.create_task(coroutine, name=actor.name)
-        except BaseException as error:
-            self.coroutine_returned(index, *actor.raised(error))
-            return
-        self.tasks[index] = task
-        task.add_done_callback(functools.partial(self.task_done, index, actor))
+        failed = []
+        for index, actor in enumerate(self.actors):
+            if actor is None or not actor.coroutine:
+                continue
+            try:
+                execute = actor.execute
+                coroutine = execute(self.stop) if actor.takes_stop else execute()
+                task = self.loop.create_task(coroutine, name=actor.name)
+            except BaseException as error:
+                failed.append((index, actor.raised(error)))
+                continue
+            actor.task = task
+            task.add_done_callback(functools.partial(self.task_done, index, actor))
+        for index, code in failed:  # now that every task is there to be interrupted
+            self.happened(RETURNED, index, code)
 
     def task_done(self, index: int, actor: Actor, task: asyncio.Task[Any]) -> None:
-        code: int
-        message: bytes | None
         if task.cancelled():
             if self.stop.is_set():  # as it was told to
-                code, message = 0, b"cancelled"
+                code = 0
+                actor.message = b"cancelled"
             else:
-                code, message = actor.raised(asyncio.CancelledError())
+                code = actor.raised(asyncio.CancelledError())
         else:
             error = task.exception()
-            if error is None:
-                code, message = actor.returned(task.result())
-            else:
-                code, message = actor.raised(error)
-        self.coroutine_returned(index, code, message)
-
-    def coroutine_returned(self, index: int, code: int, message: bytes | None) -> None:
-        bits = self.returned(index, code, message)
-        if self.future is not None and bits > 0 and bits & _ffi.RG_DRIVE_WAKE:
-            self.advance()
-
-    def interrupt_coroutine(self, index: int, actor: Actor) -> None:
-        complaint: bytes | None = None
-        try:
-            if actor.interrupt is None:
-                task = self.tasks.get(index)
-                if task is not None:
-                    task.cancel()
-            else:
-                result = actor.call_interrupt(self.cause())
-                if asyncio.iscoroutine(result):
-                    assert self.loop is not None
-                    waiting = self.loop.create_task(result)
-                    self.keep.add(waiting)
-                    done = functools.partial(self.interrupt_done, index, actor)
-                    waiting.add_done_callback(done)
-                    return
-        except BaseException as error:
-            complaint = self.complain(actor, error)
-        self.interrupted(index, complaint)
-
-    def interrupt_done(self, index: int, actor: Actor, task: asyncio.Task[Any]) -> None:
-        self.keep.discard(task)
-        complaint: bytes | None = None
-        if task.cancelled():
-            complaint = self.complain(actor, asyncio.CancelledError())
-        else:
-            error = task.exception()
-            if error is not None:
-                complaint = self.complain(actor, error)
-        bits = self.interrupted(index, complaint)
-        if self.future is not None and bits > 0 and bits & _ffi.RG_DRIVE_WAKE:
-            self.advance()
+            code = actor.returned(task.result()) if error is None else actor.raised(error)
+        self.happened(RETURNED, index, code)
 
     # ---- interrupts ----
 
     def cause(self) -> Cause:
         """Known once stopping began."""
         if self._cause is None:
-            cause = cause_of(self.handle, self.actors)
-            assert cause is not None
-            self._cause = cause
+            self._cause = cause_of(self.handle, self.actors)
+            assert self._cause is not None
         return self._cause
 
-    def complain(self, actor: Actor, error: BaseException) -> bytes:
-        actor.complaint = error
-        return _ffi.encode(describe(error))
+    def interrupt_row(self) -> bool:
+        """Calls the interrupts in hand. False: one that the next must wait for has
+        not returned; `interrupted_later` goes on."""
+        crowd = len(self.row) > CROWD and not self.in_loop
+        before = len(self.events)
+        called = 0
+        while self.row:
+            if self.pending:
+                return False
+            index = self.row.pop()
+            self.pending = bool(self.row)
+            if self.interrupt(index):
+                self.pending = False
+            called += 1
+            if crowd and called % CROWD == 0:
+                crowd = self.pace(before + 2 * called - CROWD)
+        return True
 
-    def call_interrupt(self, index: int) -> bytes | None:
+    def pace(self, events: int) -> bool:
+        """Waits for so many events, or a moment: thousands of threads that are
+        awake at once would fight for the GIL. Whether they came."""
+        self.target = events
+        self.latch.acquire(blocking=False)  # released for something else
+        if len(self.events) < events:
+            self.latch.acquire(timeout=PATIENCE)
+        self.target = NEVER
+        return len(self.events) >= events
+
+    def interrupt(self, index: int) -> bool:
+        """Whether it has returned."""
+        actor = self.actors[index]
+        assert actor is not None  # the library interrupts C's actors itself
+        if actor.coroutine:
+            assert self.loop is not None
+            if asyncio._get_running_loop() is self.loop:
+                return self.interrupt_coroutine(index, actor)
+            later = self.interrupt_coroutine_later
+            self.loop.call_soon_threadsafe(later, index, actor)
+            return False
+        if self.helped and actor.interrupt is not None:
+            helper = next((helper for helper in self.helpers if helper.idle), None)
+            try:
+                if helper is None:
+                    helper = Helper(self)
+                    self.helpers.append(helper)
+            except SpawnError:  # one hangs, and no other thread is to be had
+                pass
+            else:
+                helper.post(index)
+                return False
+        self.call_interrupt(index)
+        self.happened(INTERRUPTED, index)
+        return True
+
+    def call_interrupt(self, index: int) -> Any:
         actor = self.actors[index]
         assert actor is not None
         if actor.interrupt is None:
             return None
         try:
-            actor.call_interrupt(self.cause())
+            return (
+                actor.interrupt(self.cause()) if actor.takes_cause else actor.interrupt()
+            )
         except BaseException as error:
-            return self.complain(actor, error)
-        return None
+            actor.complaint = error
+            return None
 
-    def interrupted(self, index: int, complaint: bytes | None) -> int:
-        bits: int = lib.rg_drive_interrupted(self.pointer, index, complaint)
-        return bits
-
-    def interrupt(self, index: int) -> None:
-        """Carries out an interrupt step."""
-        self.stop._set()
-        actor = self.actors[index]
-        assert actor is not None  # the library interrupts C's actors itself
-        if actor.coroutine:
-            if self.loop_thread is None:
-                self.interrupt_coroutine(index, actor)
-            else:
-                assert self.loop is not None
-                self.loop.call_soon_threadsafe(self.interrupt_coroutine, index, actor)
-        elif self.helped and actor.interrupt is not None:
-            helper = next((helper for helper in self.helpers if helper.idle), None)
-            if helper is None:
-                try:
-                    helper = Helper(self)
-                    self.helpers.append(helper)
-                except SpawnError:  # one hangs, and no other thread is to be had
-                    self.interrupted(index, self.call_interrupt(index))
-                    return
-            helper.post(index)
+    def interrupt_coroutine(self, index: int, actor: Actor) -> bool:
+        if actor.interrupt is None:
+            if actor.task is not None:
+                actor.task.cancel()
         else:
-            self.interrupted(index, self.call_interrupt(index))
+            result = self.call_interrupt(index)
+            if asyncio.iscoroutine(result):
+                assert self.loop is not None
+                waiting = self.loop.create_task(result)
+                self.keep.add(waiting)
+                done = functools.partial(self.interrupt_done, index, actor)
+                waiting.add_done_callback(done)
+                return False
+        self.happened(INTERRUPTED, index)
+        return True
 
-    # ---- the loop ----
+    def interrupt_coroutine_later(self, index: int, actor: Actor) -> None:
+        if self.interrupt_coroutine(index, actor):
+            self.go_on()
 
-    def step(self) -> int:
-        """Asks what to do; its number is in `value`."""
-        self.kind: int = lib.rg_drive_next(self.pointer, self.value_ref)
-        if self.kind < 0:
-            check(self.kind, "the run went wrong")
-        return self.kind
+    def interrupt_done(self, index: int, actor: Actor, task: asyncio.Task[Any]) -> None:
+        self.keep.discard(task)
+        if task.cancelled():
+            actor.complaint = asyncio.CancelledError()
+        else:
+            actor.complaint = task.exception()
+        self.interrupted_later(index)
 
-    def drive(self) -> int:
-        """On this thread, until the run is over; gives its code."""
-        poller = select.poll()
-        if self.kind != _ffi.RG_STEP_FINISH:
-            descriptor = check(lib.rg_drive_fd(self.pointer), "no descriptor is left")
-            poller.register(descriptor, select.POLLIN)
-        while self.kind != _ffi.RG_STEP_FINISH:
-            number = self.value.value
-            if self.kind == _ffi.RG_STEP_INTERRUPT:
-                self.interrupt(number)
+    def interrupted_later(self, index: int) -> None:
+        self.happened(INTERRUPTED, index)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """With the interrupts in hand."""
+        if self.pending:
+            self.pending = False
+            self.wake()
+
+    # ---- driving ----
+
+    def wake(self) -> None:
+        """There may be something new to do. By whoever brought it about."""
+        self.news = True
+        if self.driven:
+            self.nudge()
+        elif not self.in_loop or asyncio._get_running_loop() is self.loop:
+            self.advance()
+        else:
+            self.advance_in_loop()
+
+    def wake_from_outside(self) -> None:
+        """The same, but who calls it, after a stop, does not wait for interrupts."""
+        self.news = True
+        if self.driven:
+            self.nudge()
+        elif self.in_loop:
+            self.advance_in_loop()
+        elif self.outcome is None:
+            try:
+                spawn("rungroup", self.advance)
+            except SpawnError:
+                self.advance()
+
+    def advance_in_loop(self) -> None:
+        assert self.loop is not None
+        try:
+            self.loop.call_soon_threadsafe(self.advance)
+        except RuntimeError:  # closed: nobody waits for the run any more
+            pass
+
+    def nudge(self) -> None:
+        try:
+            self.latch.release()
+        except RuntimeError:  # another did
+            pass
+
+    def tell(self) -> None:
+        """Tells the library what happened, for a report."""
+        if not self.told and self.taken < len(self.events):
+            with self.telling:
+                self.report(None)
+
+    def report(self, step: Any) -> int:
+        batch = self.events[self.taken :]
+        self.taken += len(batch)
+        first = None
+        if batch:
+            first = ctypes.byref(_ffi.rg_drive_event.from_buffer(bytearray().join(batch)))
+        count, now = len(batch), perf_counter_ns()
+        return check(
+            lib.rg_drive_report(self.pointer, first, count, now, step),
+            "the run went wrong",
+        )
+
+    def ask(self) -> int:
+        """What is next; it is in `step`."""
+        step = self.step
+        with self.telling:
+            self.target = NEVER
+            kind = self.report(self.step_ref)
+            if kind == _ffi.RG_STEP_WAIT:
+                self.target = self.taken + step.returns
+        if kind == _ffi.RG_STEP_INTERRUPT:
+            self.stop._set()
+            if step.first <= step.last:
+                self.row = list(range(step.last, step.first - 1, -1))
             else:
-                # Rounded up: too early would only mean to ask once more.
-                poller.poll(None if number < 0 else number // 1_000_000 + 1)
-            self.step()
-        return self.finish()
+                self.row = list(range(step.last, step.first + 1))
+        return kind
 
     def advance(self) -> None:
-        """In the event loop: does what there is to do now."""
-        if self.future is None or self.future.done():
-            return
-        self.step()
-        self.carry_on()
+        """Does what there is to do now, unless somebody is at it."""
+        while self.driving.acquire(blocking=False):
+            try:
+                self.carry_on()
+            finally:
+                self.driving.release()
+            if not self.news and len(self.events) < self.target:
+                return
+        self.nudge()
 
     def carry_on(self) -> None:
-        """Carries out the step in hand, and what follows until there is to wait."""
+        """Until there is to wait."""
+        while True:
+            self.news = False
+            if self.outcome is not None:  # one that was stuck returns late
+                self.tell()
+                self.target = self.taken + 1
+                return
+            if not self.interrupt_row():
+                return
+            kind = self.ask()
+            if kind == _ffi.RG_STEP_FINISH:
+                self.finish()
+                return
+            if (
+                kind == _ffi.RG_STEP_WAIT
+                and not self.news
+                and len(self.events) < self.target
+            ):
+                if self.in_loop:
+                    self.set_timer()
+                return
+
+    def drive(self) -> None:
+        """On this thread, until the run is over."""
+        poller = select.poll()
+        if self.told and self.outcome is None:
+            poller.register(
+                check(lib.rg_drive_fd(self.pointer), NO_DESCRIPTOR), select.POLLIN
+            )
+        while self.outcome is None:
+            self.carry_on()
+            if self.outcome is not None:
+                return
+            nanoseconds = self.step.wait_ns
+            # Rounded up: too early would only mean to ask once more.
+            milliseconds = None if nanoseconds < 0 else nanoseconds // 1_000_000 + 1
+            if self.told and not self.row:
+                poller.poll(milliseconds)
+            elif milliseconds is None:
+                self.latch.acquire()
+            else:
+                limit = min(milliseconds / 1000, threading.TIMEOUT_MAX)
+                self.latch.acquire(timeout=limit)
+
+    def watch(self) -> None:
+        """Has the event loop call `advance` when C code has something to say."""
+        assert self.loop is not None
+        self.watched = check(lib.rg_drive_fd(self.pointer), NO_DESCRIPTOR)
+        self.loop.add_reader(self.watched, self.advance)
+
+    def set_timer(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        while self.kind == _ffi.RG_STEP_INTERRUPT:
-            self.interrupt(self.value.value)
-            self.step()
-        if self.kind == _ffi.RG_STEP_FINISH:
-            self.conclude()
-        elif self.value.value >= 0:
+        if self.step.wait_ns >= 0:
             assert self.loop is not None
-            self.timer = self.loop.call_later(self.value.value / 1e9, self.advance)
+            self.timer = self.loop.call_later(self.step.wait_ns / 1e9, self.advance)
 
-    def watch(self) -> None:
-        """Has the event loop call `advance` when others have something to say."""
-        assert self.loop is not None
-        self.watched = check(lib.rg_drive_fd(self.pointer), "no descriptor is left")
-        self.loop.add_reader(self.watched, self.advance)
-
-    def conclude(self) -> None:
-        assert self.future is not None and self.loop is not None
+    def finish(self) -> None:
+        """The run is over."""
+        if self.timer is not None:
+            self.timer.cancel()
         if self.watched >= 0:
+            assert self.loop is not None
             self.loop.remove_reader(self.watched)
-            self.watched = -1
-        if not self.future.done():
-            self.future.set_result(self.finish())
-
-    def finish(self) -> int:
-        """The run is over: everything but what is stuck ends."""
         self.handle.running = False
         self.stop._set()
-        code = self.value.value
+        self.target = self.taken + 1 if self.step.stuck else NEVER
+        self.outcome = self.step.code
+        self.ended()
+
+    def gather(self) -> None:
+        """Everything but what is stuck ends. Not for an actor's thread."""
         stuck: set[int] = set()
-        if code == _ffi.RG_ETIMEDOUT:
+        if self.outcome == _ffi.RG_ETIMEDOUT:
             report = _ffi.rg_actor_report(size=ctypes.sizeof(_ffi.rg_actor_report))
-            for index in range(len(self.actors)):
+            for index, _ in self.threads:
                 lib.rg_get_report(self.pointer, index, ctypes.byref(report))
                 if report.stuck & _ffi.RG_STUCK_EXECUTE:
                     stuck.add(index)
-        self.gather(stuck)
-        return code
-
-    def gather(self, stuck: set[int]) -> None:
         for helper in self.helpers:
             helper.finish()
         me = threading.current_thread()
         for index, thread in self.threads:
             if index not in stuck and thread is not me:
-                join(thread)
+                thread.join()
         for helper in self.helpers:
             if helper.idle:
-                join(helper.thread)
-        waiting = self.keep or any(not task.done() for task in self.tasks.values())
-        if self.loop_thread is not None and self.loop is not None and not waiting:
-            self.loop.call_soon_threadsafe(self.loop.stop)
-            join(self.loop_thread)
+                helper.thread.join()
+        if self.loop_thread is not None and self.loop is not None:
+            tasks = [actor.task for actor in self.actors if actor and actor.task]
+            if not self.keep and all(task.done() for task in tasks):
+                self.loop.call_soon_threadsafe(self.loop.stop)
+                self.loop_thread.join()
+        self.threads, self.helpers, self.loop_thread = [], [], None
+
+
+NO_DESCRIPTOR = "no descriptor is left"
 
 
 def cause_of(handle: Handle, actors: list[Actor | None]) -> Cause | None:
@@ -506,11 +685,9 @@ def cause_of(handle: Handle, actors: list[Actor | None]) -> Cause | None:
     if not pointer:
         return None
     cause = pointer.contents
-    actor = actors[cause.index] if 0 <= cause.index < len(actors) else None
-    return Cause(
-        cause.code,
-        None if cause.actor is None else _ffi.text(cause.actor),
-        _ffi.text(cause.message),
-        cause.index,
-        None if actor is None else actor.exception,
-    )
+    code, index = cause.code, cause.index
+    actor = actors[index] if 0 <= index < len(actors) else None
+    if actor is not None:
+        return Cause(code, actor.name, _ffi.text(actor.said()), index, actor.exception)
+    name = None if cause.actor is None else _ffi.text(cause.actor)
+    return Cause(code, name, _ffi.text(cause.message), index)

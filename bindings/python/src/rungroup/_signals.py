@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import threading
 from collections.abc import Iterable
 from types import TracebackType
 
@@ -63,6 +64,25 @@ class Wakeup:
             os.write(self.writer, b"\0")
         except BlockingIOError:  # full: it ends anyway
             pass
+
+
+class Bell:
+    """The same for other threads, which signals do not end."""
+
+    def __enter__(self) -> Bell:
+        self.lock = threading.Lock()
+        self.lock.acquire()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+    def wait(self) -> None:
+        self.lock.acquire()
+
+    def notify(self) -> None:
+        """Ends the wait. Any thread, once."""
+        self.lock.release()
 
 
 class SignalActor:
