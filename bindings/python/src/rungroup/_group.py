@@ -18,7 +18,7 @@ from ._errors import Failure, SignalError, StateError, StuckError, check
 from ._ffi import Handle, Process, lib
 from ._observer import Observer
 from ._report import Report
-from ._run import Actor, Cause, Run, cause_of
+from ._run import Actor, Cause, Run, cause_of, first_of
 from ._signals import Bell, SignalActor, Wakeup
 from ._stop import StopToken
 from ._threads import spawn
@@ -32,23 +32,31 @@ ORDERS = {
 }
 
 
-ASYNC = inspect.CO_COROUTINE
-
-
-def arity(function: Callable[..., Any]) -> int:
-    """With how many positional arguments it can be called: none if that is possible,
-    else one; 2: it needs several."""
+def shape(function: Callable[..., Any]) -> tuple[bool, int]:
+    """Whether it is an `async def`, and with how many arguments it can be called:
+    none if that is possible, else one; 2: it needs several."""
     plain: Any = function
     bound = 0
     if type(plain) is types.MethodType:
         plain = plain.__func__
         bound = 1
-    if type(plain) is types.FunctionType and not hasattr(plain, "__wrapped__"):
+    if type(plain) is types.FunctionType and not plain.__dict__:
         code = plain.__code__  # what inspect would say, forty times as fast
-        if not code.co_flags & inspect.CO_VARARGS and not code.co_kwonlyargcount:
+        flags = code.co_flags
+        if not flags & inspect.CO_VARARGS and not code.co_kwonlyargcount:
             most = code.co_argcount - bound
             least = most - len(plain.__defaults__ or ())
-            return 0 if least <= 0 <= most else 1 if least <= 1 <= most else 2
+            count = 0 if least <= 0 <= most else 1 if least <= 1 <= most else 2
+            return flags & inspect.CO_COROUTINE != 0, count
+    return is_coroutine_function(function), arity(function)
+
+
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    called = getattr(function, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+
+
+def arity(function: Callable[..., Any]) -> int:
     for count in (0, 1):
         try:
             inspect.signature(function).bind(*[None] * count)
@@ -58,17 +66,6 @@ def arity(function: Callable[..., Any]) -> int:
             return 0
         return count
     return 2
-
-
-def is_coroutine_function(function: Callable[..., Any]) -> bool:
-    if type(function) is types.FunctionType and function.__code__.co_flags & ASYNC:
-        return True
-    if inspect.iscoroutinefunction(function):
-        return True
-    # One of a class with such a __call__; a plain function's own says nothing.
-    return not isinstance(
-        function, (types.FunctionType, types.MethodType, types.BuiltinFunctionType)
-    ) and inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def called(name: str | None, execute: object) -> str:
@@ -180,8 +177,7 @@ class Group:
                 f"execute of {called(name, execute)} is {execute!r}, which can't be "
                 "called: pass " + (hint or "a function") + ", without calling it"
             )
-        coroutine = is_coroutine_function(execute)
-        takes_stop = arity(execute)
+        coroutine, takes_stop = shape(execute)
         takes_cause = 1
         if takes_stop > 1:
             raise TypeError(
@@ -201,13 +197,13 @@ class Group:
                 "called: pass a function that takes the cause, or nothing"
             )
         else:
-            takes_cause = arity(interrupt)
+            waits, takes_cause = shape(interrupt)
             if takes_cause > 1:
                 raise TypeError(
                     f"interrupt of {called(name, execute)} needs several arguments: it "
                     "is called with the cause, or with none; use functools.partial"
                 )
-            if not coroutine and is_coroutine_function(interrupt):
+            if waits and not coroutine:
                 raise TypeError(
                     f"interrupt of {called(name, execute)} is a coroutine function, but "
                     "its execute runs on a thread: make execute one too, or interrupt "
@@ -399,10 +395,9 @@ class Group:
                     else:
                         self._thaw()
                         raise  # it has not begun, and will not
-                    asked = cause_of(self._handle, self._actors)
-                    if error is not None or (
-                        asked is not None and isinstance(asked.exception, SignalError)
-                    ):
+                    first = first_of(self._handle, self._actors)
+                    asked = first is not None and isinstance(first.exception, SignalError)
+                    if asked or error is not None:
                         raise
                     error = raised
                     self.stop(130 if isinstance(raised, KeyboardInterrupt) else 1)
@@ -459,8 +454,8 @@ class Group:
 
     def _raise(self, code: int) -> None:
         """The run's result as the caller meets it."""
-        cause = cause_of(self._handle, self._actors)
-        exception = None if cause is None else cause.exception
+        first = first_of(self._handle, self._actors)
+        exception = None if first is None else first.exception
         if code == _ffi.RG_ETIMEDOUT:
             report = self.report
             stuck = tuple(actor.name for actor in report.actors if actor.stuck)
@@ -475,8 +470,9 @@ class Group:
             try:
                 raise exception
             finally:
-                del exception, cause  # the traceback refers to this frame
+                del exception, first  # the traceback refers to this frame
         if code != 0:
+            cause = self.cause
             raise Failure(code, cause.message if cause is not None else "")
 
     # ---- stopping, and what is known ----

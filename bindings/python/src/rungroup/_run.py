@@ -155,6 +155,36 @@ class Run:
     ended: called once `outcome` is there.
     """
 
+    #: The run's code, or why it could not begin.
+    outcome: int | BaseException | None = None
+    #: Of the events, so many were told;
+    taken = 0
+    #: so many wake the driver;
+    target = NEVER
+    #: and so does something else.
+    news = False
+    #: Interrupts to call, one after another, the next one last.
+    row: list[int] = []
+    #: An interrupt that the next one must wait for has not returned.
+    pending = False
+    _cause: Cause | None = None
+
+    opened = retracted = False
+    #: Interrupts are called by a thread of their own.
+    helped = False
+    #: Whether a thread does nothing but drive.
+    driven = False
+    #: What the thread that started the others carries out then.
+    own: tuple[int, Actor, contextvars.Context] | None = None
+
+    #: Where coroutines run.
+    loop: asyncio.AbstractEventLoop | None = None
+    loop_thread: threading.Thread | None = None
+    #: Whether that drives, as in run_async.
+    in_loop = False
+    timer: asyncio.TimerHandle | None = None
+    watched = -1
+
     def __init__(self, group: Group, told: bool, ended: Callable[[], None]) -> None:
         self.group = group
         self.handle = group._handle
@@ -163,16 +193,8 @@ class Run:
         self.stop = group._stop
         self.told = told
         self.ended = ended
-        #: The run's code, or why it could not begin.
-        self.outcome: int | BaseException | None = None
-
-        #: What happened, oldest first; of that, `taken` was told.
+        #: What happened, oldest first.
         self.events: list[bytes] = []
-        self.taken = 0
-        #: As many events wake the driver.
-        self.target = NEVER
-        #: Something else than an event has to.
-        self.news = False
         self.telling = threading.Lock()
         self.driving = threading.Lock()
         #: Released to wake a driver that waits.
@@ -180,31 +202,11 @@ class Run:
         self.latch.acquire()
         self.step = _ffi.rg_step(size=ctypes.sizeof(_ffi.rg_step))
         self.step_ref = ctypes.byref(self.step)
-        #: Interrupts to call, one after another, the next one last.
-        self.row: list[int] = []
-        #: An interrupt that the next one must wait for has not returned.
-        self.pending = False
-        self._cause: Cause | None = None
-
+        #: Held until every thread is there.
+        self.gate = threading.Lock()
         self.threads: list[tuple[int, threading.Thread]] = []
         self.helpers: list[Helper] = []
-        #: Interrupts are called by a thread of their own.
-        self.helped = False
-        #: Whether a thread does nothing but drive.
-        self.driven = False
-        #: Of an actor that the thread which started the others carries out.
-        self.own: tuple[int, Actor, contextvars.Context] | None = None
-        self.gate = threading.Lock()
-        self.opened = self.retracted = False
-
-        #: Where coroutines run.
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.loop_thread: threading.Thread | None = None
         self.keep: set[asyncio.Future[Any]] = set()
-        #: Whether the loop drives, as in run_async.
-        self.in_loop = False
-        self.timer: asyncio.TimerHandle | None = None
-        self.watched = -1
 
     # ---- the start: all or nothing (rule 2) ----
 
@@ -238,7 +240,7 @@ class Run:
         `context`: each actor gets a copy. `helped`: interrupts are called by a
         thread of their own.
         """
-        coroutines = False
+        coroutines = []
         prepared: list[Actor] = []
         self.gate.acquire()
         try:
@@ -247,7 +249,7 @@ class Run:
                     if actor is None:
                         continue
                     if actor.coroutine:
-                        coroutines = True
+                        coroutines.append((index, actor))
                         continue
                     if actor.signals is not None:
                         actor.signals.prepare()
@@ -270,22 +272,24 @@ class Run:
             self.retract(prepared)
             raise
         self.group._run = self  # who stops it from now on tells it so
-        with self.driving:
-            kind = self.ask()
-        # Nothing was to be started: it was stopped before, or is empty (rules 1, 9).
-        if kind == _ffi.RG_STEP_FINISH:
-            self.retract(prepared)
-            self.finish()
-            return
+        self.target = 1
+        if lib.rg_stopping(self.pointer) == 1:
+            with self.driving:
+                kind = self.ask()
+            # Nothing was to be started: it was stopped before, or is empty.
+            if kind == _ffi.RG_STEP_FINISH:
+                self.retract(prepared)
+                self.finish()
+                return
         self.opened = True
         self.gate.release()
         if coroutines:
             assert self.loop is not None
             if self.in_loop:
-                self.start_coroutines()
+                self.start_coroutines(coroutines)
             else:
-                start = self.loop.call_soon_threadsafe
-                start(self.start_coroutines, context=context)
+                later = self.loop.call_soon_threadsafe
+                later(self.start_coroutines, coroutines, context=context)
         if self.row or self.news:  # it was stopped meanwhile
             self.wake_from_outside()
 
@@ -351,17 +355,17 @@ class Run:
             code = actor.raised(error)
         self.happened(RETURNED, index, code)
 
-    def start_coroutines(self) -> None:
+    def start_coroutines(self, coroutines: list[tuple[int, Actor]]) -> None:
         """The actors in the event loop, on its thread, as all that follows."""
         assert self.loop is not None
+        create = self.loop.create_task
         failed = []
-        for index, actor in enumerate(self.actors):
-            if actor is None or not actor.coroutine:
-                continue
+        for index, actor in coroutines:
             try:
-                execute = actor.execute
-                coroutine = execute(self.stop) if actor.takes_stop else execute()
-                task = self.loop.create_task(coroutine, name=actor.name)
+                if actor.takes_stop:
+                    task = create(actor.execute(self.stop), name=actor.name)
+                else:
+                    task = create(actor.execute(), name=actor.name)
             except BaseException as error:
                 failed.append((index, actor.raised(error)))
                 continue
@@ -371,9 +375,10 @@ class Run:
             self.happened(RETURNED, index, code)
 
     def task_done(self, index: int, actor: Actor, task: asyncio.Task[Any]) -> None:
+        actor.task = None
+        code = 0
         if task.cancelled():
             if self.stop.is_set():  # as it was told to
-                code = 0
                 actor.message = b"cancelled"
             else:
                 code = actor.raised(asyncio.CancelledError())
@@ -394,19 +399,21 @@ class Run:
     def interrupt_row(self) -> bool:
         """Calls the interrupts in hand. False: one that the next must wait for has
         not returned; `interrupted_later` goes on."""
-        crowd = len(self.row) > CROWD and not self.in_loop
+        row = self.row
+        crowd = len(row) > CROWD and not self.in_loop
         before = len(self.events)
         called = 0
-        while self.row:
+        while row:
             if self.pending:
                 return False
-            index = self.row.pop()
-            self.pending = bool(self.row)
+            index = row.pop()
+            self.pending = bool(row)
             if self.interrupt(index):
                 self.pending = False
-            called += 1
-            if crowd and called % CROWD == 0:
-                crowd = self.pace(before + 2 * called - CROWD)
+            if crowd:
+                called += 1
+                if called % CROWD == 0:
+                    crowd = self.pace(before + 2 * called - CROWD)
         return True
 
     def pace(self, events: int) -> bool:
@@ -542,15 +549,17 @@ class Run:
 
     def report(self, step: Any) -> int:
         batch = self.events[self.taken :]
-        self.taken += len(batch)
+        count = len(batch)
+        self.taken += count
         first = None
         if batch:
             first = ctypes.byref(_ffi.rg_drive_event.from_buffer(bytearray().join(batch)))
-        count, now = len(batch), perf_counter_ns()
-        return check(
-            lib.rg_drive_report(self.pointer, first, count, now, step),
-            "the run went wrong",
+        kind: int = lib.rg_drive_report(
+            self.pointer, first, count, perf_counter_ns(), step
         )
+        if kind < 0:
+            check(kind, "the run went wrong")
+        return kind
 
     def ask(self) -> int:
         """What is next; it is in `step`."""
@@ -653,6 +662,8 @@ class Run:
 
     def gather(self) -> None:
         """Everything but what is stuck ends. Not for an actor's thread."""
+        if not (self.threads or self.helpers or self.loop_thread):
+            return
         stuck: set[int] = set()
         if self.outcome == _ffi.RG_ETIMEDOUT:
             report = _ffi.rg_actor_report(size=ctypes.sizeof(_ffi.rg_actor_report))
@@ -670,8 +681,7 @@ class Run:
             if helper.idle:
                 helper.thread.join()
         if self.loop_thread is not None and self.loop is not None:
-            tasks = [actor.task for actor in self.actors if actor and actor.task]
-            if not self.keep and all(task.done() for task in tasks):
+            if not self.keep and not any(actor and actor.task for actor in self.actors):
                 self.loop.call_soon_threadsafe(self.loop.stop)
                 self.loop_thread.join()
         self.threads, self.helpers, self.loop_thread = [], [], None
@@ -686,8 +696,15 @@ def cause_of(handle: Handle, actors: list[Actor | None]) -> Cause | None:
         return None
     cause = pointer.contents
     code, index = cause.code, cause.index
-    actor = actors[index] if 0 <= index < len(actors) else None
+    actor = actors[index] if index >= 0 else None
     if actor is not None:
         return Cause(code, actor.name, _ffi.text(actor.said()), index, actor.exception)
     name = None if cause.actor is None else _ffi.text(cause.actor)
     return Cause(code, name, _ffi.text(cause.message), index)
+
+
+def first_of(handle: Handle, actors: list[Actor | None]) -> Actor | None:
+    """The actor that returned first, if it is Python's."""
+    pointer = lib.rg_get_cause(handle.pointer)
+    index = pointer.contents.index if pointer else -1
+    return actors[index] if index >= 0 else None
