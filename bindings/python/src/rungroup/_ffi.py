@@ -20,6 +20,7 @@ from ctypes import (
     c_size_t,
     c_void_p,
 )
+from struct import Struct
 from typing import Any
 
 from ._version import __version__
@@ -233,6 +234,11 @@ def refuse_subinterpreters() -> None:
 
 refuse_subinterpreters()
 lib = load()
+#: rg_drive_report, given its events as bytes: ctypes makes nothing of them.
+report_events = lib["rg_drive_report"]
+report_events.argtypes = [c_void_p, c_char_p, c_size_t, c_int64, c_void_p]
+#: Makes an rg_drive_event.
+pack_event = Struct("@Niiq").pack
 
 
 class Process:

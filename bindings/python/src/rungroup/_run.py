@@ -15,16 +15,16 @@ import ctypes
 import functools
 import queue
 import select
-import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import repeat
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from . import _ffi
 from ._errors import Failure, SpawnError, check
-from ._ffi import Handle, lib
+from ._ffi import Handle, lib, pack_event, report_events
 from ._threads import spawn
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 RETURNED, INTERRUPTED = _ffi.RG_EVENT_RETURNED, _ffi.RG_EVENT_INTERRUPTED
 NEVER = 2**62
-#: Makes an rg_drive_event.
-pack_event = struct.Struct("@Niiq").pack
 #: So many threads that were interrupted may be awake at a time (see `Run.pace`),
 CROWD = 16
 #: and no longer than that do the next interrupts wait for them, in seconds.
@@ -60,15 +58,19 @@ class Cause:
 class Actor:
     """One actor of Python's; `None` stands in the list for one of C's."""
 
-    #: What its execute raised, and its interrupt.
-    exception: BaseException | None = None
-    complaint: BaseException | None = None
-    #: What there is to say of an execute that did not raise.
-    message = b""
-    #: Of a signal actor.
-    signals: Any = None
-    #: Of a coroutine that was started.
-    task: asyncio.Task[Any] | None = None
+    __slots__ = (
+        "complaint",
+        "coroutine",
+        "exception",
+        "execute",
+        "interrupt",
+        "message",
+        "name",
+        "signals",
+        "takes_cause",
+        "takes_stop",
+        "task",
+    )
 
     def __init__(
         self,
@@ -86,6 +88,15 @@ class Actor:
         self.coroutine = coroutine
         self.takes_stop = takes_stop
         self.takes_cause = takes_cause
+        #: Of a signal actor.
+        self.signals: Any = None
+        #: Of a coroutine that runs.
+        self.task: asyncio.Task[Any] | None = None
+        #: What its execute raised; what there is to say of one that did not.
+        self.exception: BaseException | None = None
+        self.message = b""
+        #: What its interrupt raised.
+        self.complaint: BaseException | None = None
 
     def returned(self, value: object) -> int:
         """The code of what its execute returned."""
@@ -206,6 +217,8 @@ class Run:
         self.gate = threading.Lock()
         self.threads: list[tuple[int, threading.Thread]] = []
         self.helpers: list[Helper] = []
+        #: Coroutines that run, and the actors' indexes; interrupts that do.
+        self.tasks: dict[asyncio.Task[Any], int] = {}
         self.keep: set[asyncio.Future[Any]] = set()
 
     # ---- the start: all or nothing (rule 2) ----
@@ -240,7 +253,7 @@ class Run:
         `context`: each actor gets a copy. `helped`: interrupts are called by a
         thread of their own.
         """
-        coroutines = []
+        coroutines = False
         prepared: list[Actor] = []
         self.gate.acquire()
         try:
@@ -249,7 +262,7 @@ class Run:
                     if actor is None:
                         continue
                     if actor.coroutine:
-                        coroutines.append((index, actor))
+                        coroutines = True
                         continue
                     if actor.signals is not None:
                         actor.signals.prepare()
@@ -286,10 +299,10 @@ class Run:
         if coroutines:
             assert self.loop is not None
             if self.in_loop:
-                self.start_coroutines(coroutines)
+                self.start_coroutines()
             else:
                 later = self.loop.call_soon_threadsafe
-                later(self.start_coroutines, coroutines, context=context)
+                later(self.start_coroutines, context=context)
         if self.row or self.news:  # it was stopped meanwhile
             self.wake_from_outside()
 
@@ -339,6 +352,15 @@ class Run:
         if len(self.events) >= self.target:
             self.wake()
 
+    def happened_to(self, interrupted: list[int]) -> None:
+        """`happened` for many at once."""
+        if self.told:
+            for index in interrupted:
+                self.happened(INTERRUPTED, index)
+        else:
+            fixed = repeat(INTERRUPTED), repeat(0), repeat(perf_counter_ns())
+            self.events.extend(map(pack_event, interrupted, *fixed))
+
     def work(self, index: int, actor: Actor, context: contextvars.Context) -> None:
         """An actor on its thread."""
         if not self.opened:
@@ -355,12 +377,14 @@ class Run:
             code = actor.raised(error)
         self.happened(RETURNED, index, code)
 
-    def start_coroutines(self, coroutines: list[tuple[int, Actor]]) -> None:
+    def start_coroutines(self) -> None:
         """The actors in the event loop, on its thread, as all that follows."""
         assert self.loop is not None
         create = self.loop.create_task
         failed = []
-        for index, actor in coroutines:
+        for index, actor in enumerate(self.actors):
+            if actor is None or not actor.coroutine:
+                continue
             try:
                 if actor.takes_stop:
                     task = create(actor.execute(self.stop), name=actor.name)
@@ -370,15 +394,19 @@ class Run:
                 failed.append((index, actor.raised(error)))
                 continue
             actor.task = task
-            task.add_done_callback(functools.partial(self.task_done, index, actor))
+            self.tasks[task] = index
+            task.add_done_callback(self.task_done)
         for index, code in failed:  # now that every task is there to be interrupted
             self.happened(RETURNED, index, code)
 
-    def task_done(self, index: int, actor: Actor, task: asyncio.Task[Any]) -> None:
+    def task_done(self, task: asyncio.Task[Any]) -> None:
+        index = self.tasks.pop(task)
+        actor = self.actors[index]
+        assert actor is not None
         actor.task = None
         code = 0
         if task.cancelled():
-            if self.stop.is_set():  # as it was told to
+            if self.stop._known or self.stop.is_set():  # as it was told to
                 actor.message = b"cancelled"
             else:
                 code = actor.raised(asyncio.CancelledError())
@@ -406,6 +434,8 @@ class Run:
         while row:
             if self.pending:
                 return False
+            if self.loop is not None and self.cancel_tasks(row):
+                continue
             index = row.pop()
             self.pending = bool(row)
             if self.interrupt(index):
@@ -415,6 +445,23 @@ class Run:
                 if called % CROWD == 0:
                     crowd = self.pace(before + 2 * called - CROWD)
         return True
+
+    def cancel_tasks(self, row: list[int]) -> bool:
+        """Carries out, on the loop's thread, those next interrupts that are no more
+        than that. Whether there were any."""
+        if asyncio._get_running_loop() is not self.loop:
+            return False
+        cancelled = []
+        while row:
+            actor = self.actors[row[-1]]
+            assert actor is not None  # the library interrupts C's actors itself
+            if not actor.coroutine or actor.interrupt is not None:
+                break
+            if actor.task is not None:
+                actor.task.cancel()
+            cancelled.append(row.pop())
+        self.happened_to(cancelled)
+        return cancelled != []
 
     def pace(self, events: int) -> bool:
         """Waits for so many events, or a moment: thousands of threads that are
@@ -551,11 +598,8 @@ class Run:
         batch = self.events[self.taken :]
         count = len(batch)
         self.taken += count
-        first = None
-        if batch:
-            first = ctypes.byref(_ffi.rg_drive_event.from_buffer(bytearray().join(batch)))
-        kind: int = lib.rg_drive_report(
-            self.pointer, first, count, perf_counter_ns(), step
+        kind: int = report_events(
+            self.pointer, b"".join(batch), count, perf_counter_ns(), step
         )
         if kind < 0:
             check(kind, "the run went wrong")
@@ -681,7 +725,7 @@ class Run:
             if helper.idle:
                 helper.thread.join()
         if self.loop_thread is not None and self.loop is not None:
-            if not self.keep and not any(actor and actor.task for actor in self.actors):
+            if not self.keep and not self.tasks:
                 self.loop.call_soon_threadsafe(self.loop.stop)
                 self.loop_thread.join()
         self.threads, self.helpers, self.loop_thread = [], [], None
