@@ -1,7 +1,9 @@
 """The C interface, declared by hand; a test compares it with rungroup.h.
 
-`CDLL`, so that every call gives up the GIL: a call may wait for a thread that
-needs it.
+`lib` is a CDLL: every call gives up the GIL, since a call may wait for a thread
+that needs it. `quick` is the same as a PyDLL, for calls that wait for nobody and
+call nobody back: where threads wait for the GIL, giving it up costs a switch to
+another one and back.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from ctypes import (
     CDLL,
     CFUNCTYPE,
     POINTER,
+    PyDLL,
     Structure,
     c_char_p,
     c_int,
@@ -190,18 +193,19 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 LIBRARY = "librungroup.so.0"
 
 
-def load() -> CDLL:
+def load() -> tuple[CDLL, PyDLL]:
     """The library: $RUNGROUP_LIBRARY, the package's own, or the system's."""
     bundled = os.path.join(os.path.dirname(os.path.abspath(__file__)), LIBRARY)
     path = os.environ.get("RUNGROUP_LIBRARY") or (
         bundled if os.path.exists(bundled) else LIBRARY
     )
     try:
-        library = CDLL(path)
-        for name, (result, parameters) in FUNCTIONS.items():
-            function = getattr(library, name)
-            function.restype = result
-            function.argtypes = parameters
+        library, quick = CDLL(path), PyDLL(path)
+        for each in library, quick:
+            for name, (result, parameters) in FUNCTIONS.items():
+                function = getattr(each, name)
+                function.restype = result
+                function.argtypes = parameters
     except (OSError, AttributeError) as error:
         raise ImportError(
             f"rungroup's native library does not load ({error}). Install the package "
@@ -214,7 +218,7 @@ def load() -> CDLL:
             f"{path} is rungroup {version}, but this package is {__version__}: install "
             "the same version of both, or unset RUNGROUP_LIBRARY."
         )
-    return library
+    return library, quick
 
 
 def refuse_subinterpreters() -> None:
@@ -233,10 +237,10 @@ def refuse_subinterpreters() -> None:
 
 
 refuse_subinterpreters()
-lib = load()
-#: rg_drive_report, given its events as bytes: ctypes makes nothing of them.
-report_events = lib["rg_drive_report"]
-report_events.argtypes = [c_void_p, c_char_p, c_size_t, c_int64, c_void_p]
+lib, quick = load()
+for each in lib, quick:  # given its events as bytes, of which ctypes makes nothing
+    parameters = list(each.rg_drive_report.argtypes)
+    each.rg_drive_report.argtypes = [parameters[0], c_char_p, *parameters[2:]]
 #: Makes an rg_drive_event.
 pack_event = Struct("@Niiq").pack
 
@@ -267,7 +271,7 @@ class Handle:
     def __init__(self) -> None:
         self.running = False
         self.pid = Process.id
-        self.pointer: int = lib.rg_new()
+        self.pointer: int = quick.rg_new()
         if not self.pointer:
             raise MemoryError("no memory for a group")
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from . import _ffi
 from ._errors import Failure, SignalError, StateError, StuckError, check
-from ._ffi import Handle, Process, lib
+from ._ffi import Handle, Process, lib, quick
 from ._observer import Observer
 from ._report import Report
 from ._run import Actor, Cause, Run, cause_of, first_of
@@ -135,9 +135,9 @@ class Group:
         self._grace = grace
         self._shared = False  # code of C's knows the group
         if grace is not None:
-            check(lib.rg_set_grace(self._pointer, milliseconds), "grace")
+            check(quick.rg_set_grace(self._pointer, milliseconds), "grace")
         if order != "added":
-            check(lib.rg_set_order(self._pointer, ORDERS[order]), "order")
+            check(quick.rg_set_order(self._pointer, ORDERS[order]), "order")
         self._observer = None
         if logger is not None:
             self._observer = Observer(self._pointer, logger, self._actors)
@@ -234,7 +234,7 @@ class Group:
                 if "\0" in name:
                     raise ValueError(f"name is {name!r}; it can't hold a NUL")
                 self._flush(True)
-                added = lib.rg_drive_add(self._pointer, _ffi.encode(name))
+                added = quick.rg_drive_add(self._pointer, _ffi.encode(name))
                 check(
                     added, f"actor {name!r} can't be added (a name has at most 255 bytes)"
                 )
@@ -250,12 +250,12 @@ class Group:
         if named:
             for actor in unknown:
                 assert actor is not None
-                if lib.rg_drive_add(self._pointer, _ffi.encode(actor.name)) < 0:
+                if quick.rg_drive_add(self._pointer, _ffi.encode(actor.name)) < 0:
                     check(
-                        lib.rg_drive_add(self._pointer, None), "an actor can't be added"
+                        quick.rg_drive_add(self._pointer, None), "an actor can't be added"
                     )
         else:
-            added = lib.rg_drive_add_many(self._pointer, len(unknown))
+            added = quick.rg_drive_add_many(self._pointer, len(unknown))
             check(added, "the group can't be run")
         self._added = len(self._actors)
 
@@ -270,7 +270,7 @@ class Group:
     def _thaw(self) -> None:
         """Unless it runs or has run."""
         with self._adding:
-            self._frozen = lib.rg_drive_add_many(self._pointer, 0) < 0
+            self._frozen = quick.rg_drive_add_many(self._pointer, 0) < 0
 
     def actor(self, function: F) -> F:
         """Decorator: `add(function)`; it takes the stop token, or is a coroutine."""

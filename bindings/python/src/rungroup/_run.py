@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _ffi
 from ._errors import Failure, SpawnError, check
-from ._ffi import Handle, lib, pack_event, report_events
+from ._ffi import Handle, lib, pack_event, quick
 from ._threads import spawn
 
 if TYPE_CHECKING:
@@ -203,6 +203,8 @@ class Run:
         self.actors = group._actors
         self.stop = group._stop
         self.told = told
+        # Without C code and observers its calls wait for nobody.
+        self.lib = lib if told else quick
         self.ended = ended
         #: What happened, oldest first.
         self.events: list[bytes] = []
@@ -257,7 +259,7 @@ class Run:
         prepared: list[Actor] = []
         self.gate.acquire()
         try:
-            if lib.rg_stopping(self.pointer) != 1:
+            if quick.rg_stopping(self.pointer) != 1:
                 for index, actor in enumerate(self.actors):
                     if actor is None:
                         continue
@@ -279,14 +281,14 @@ class Run:
                     self.helpers.append(Helper(self))
                 if coroutines and self.loop is None:
                     self.start_loop()
-            check(lib.rg_drive_begin(self.pointer), "the group can't be run")
+            check(self.lib.rg_drive_begin(self.pointer), "the group can't be run")
             self.handle.running = True
         except BaseException:
             self.retract(prepared)
             raise
         self.group._run = self  # who stops it from now on tells it so
         self.target = 1
-        if lib.rg_stopping(self.pointer) == 1:
+        if quick.rg_stopping(self.pointer) == 1:
             with self.driving:
                 kind = self.ask()
             # Nothing was to be started: it was stopped before, or is empty.
@@ -598,7 +600,7 @@ class Run:
         batch = self.events[self.taken :]
         count = len(batch)
         self.taken += count
-        kind: int = report_events(
+        kind: int = self.lib.rg_drive_report(
             self.pointer, b"".join(batch), count, perf_counter_ns(), step
         )
         if kind < 0:
@@ -735,7 +737,7 @@ NO_DESCRIPTOR = "no descriptor is left"
 
 
 def cause_of(handle: Handle, actors: list[Actor | None]) -> Cause | None:
-    pointer = lib.rg_get_cause(handle.pointer)
+    pointer = quick.rg_get_cause(handle.pointer)
     if not pointer:
         return None
     cause = pointer.contents
@@ -749,6 +751,6 @@ def cause_of(handle: Handle, actors: list[Actor | None]) -> Cause | None:
 
 def first_of(handle: Handle, actors: list[Actor | None]) -> Actor | None:
     """The actor that returned first, if it is Python's."""
-    pointer = lib.rg_get_cause(handle.pointer)
+    pointer = quick.rg_get_cause(handle.pointer)
     index = pointer.contents.index if pointer else -1
     return actors[index] if index >= 0 else None
