@@ -304,8 +304,7 @@ def main():
     name, actors, mode, rounds = sys.argv[1:5]
     count = int(sys.argv[5]) if len(sys.argv) > 5 else 1
     run, system = SYSTEMS[name]
-    if mode == "mem":
-        run(system, [Cycle(2, "bar")])  # imports what it needs
+    run(system, [Cycle(2, "bar")])  # imports what it needs: no part of a cycle
     for _ in sys.stdin if rounds == "-" else range(int(rounds)):
         cycles = [Cycle(int(actors), mode) for _ in range(count)]
         before = memory()
