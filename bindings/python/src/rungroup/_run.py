@@ -372,9 +372,10 @@ class Run:
             return
         try:
             if actor.takes_stop:
-                code = actor.returned(context.run(actor.execute, self.stop))
+                value = context.run(actor.execute, self.stop)
             else:
-                code = actor.returned(context.run(actor.execute))
+                value = context.run(actor.execute)
+            code = actor.returned(value) if type(value) is int else 0
         except BaseException as error:
             code = actor.raised(error)
         self.happened(RETURNED, index, code)

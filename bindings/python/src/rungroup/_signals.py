@@ -12,6 +12,12 @@ from types import TracebackType
 from ._errors import SignalError, check
 from ._ffi import Handle, lib
 
+#: write(2), without giving up the GIL: the main thread, once it is woken, waits for
+#: the end of the thread that wakes it, which so comes first.
+_write = ctypes.PyDLL(None).write
+_write.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
+_write.restype = ctypes.c_ssize_t
+
 
 class Wakeup:
     """A wait on the main thread that a signal ends without fail.
@@ -60,10 +66,7 @@ class Wakeup:
 
     def notify(self) -> None:
         """Ends the wait. Any thread."""
-        try:
-            os.write(self.writer, b"\0")
-        except BlockingIOError:  # full: it ends anyway
-            pass
+        _write(self.writer, b"\0", 1)  # or it is full: it ends anyway
 
 
 class Bell:

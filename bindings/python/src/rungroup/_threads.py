@@ -19,10 +19,11 @@ _blank = threading.Thread(daemon=True)
 _blank._started.set()  # type: ignore[attr-defined]
 #: What `Thread.__init__` sets, whichever Python's; `_started` may be shared.
 _FIELDS = dict(vars(_blank))
-_active: dict[int, threading.Thread] = vars(threading)["_active"]
-_active_lock: threading.Lock = vars(threading)["_active_limbo_lock"]
-#: Python 3.13 and later: the thread's handle, which is what waits for its end.
+_state = vars(threading)
+_active: dict[int, threading.Thread] = _state["_active"]
+#: What waits for a thread's end: a handle, before Python 3.13 a lock.
 _Handle = getattr(_thread, "_ThreadHandle", None)
+_set_sentinel: Callable[[], Any] = getattr(_thread, "_set_sentinel", threading.Lock)
 
 
 class Thread(threading.Thread):
@@ -50,27 +51,24 @@ class Thread(threading.Thread):
             start(self._begin, handle=self._handle, daemon=True)
 
     def _begin(self) -> None:
-        self._ident = _thread.get_ident()
+        # Short, since all the others wait for the GIL meanwhile.
+        ident = self._ident = _thread.get_ident()
         self._native_id = _thread.get_native_id()
         if _Handle is None:
-            self._set_tstate_lock()  # type: ignore[attr-defined]
-        with _active_lock:
-            _active[self._ident] = self
+            self._tstate_lock = _set_sentinel()
+            self._tstate_lock.acquire()
+        _active[ident] = self
         self._runs.release()
-        for hook, install in (
-            ("_trace_hook", sys.settrace),
-            ("_profile_hook", sys.setprofile),
-        ):
-            function = vars(threading)[hook]
-            if function is not None:
-                install(function)
+        if _state["_trace_hook"] is not None:
+            sys.settrace(_state["_trace_hook"])
+        if _state["_profile_hook"] is not None:
+            sys.setprofile(_state["_profile_hook"])
+        target, arguments = self._job
+        del self._job
         try:
-            target, arguments = self._job
-            del self._job
             target(*arguments)
-            del target, arguments
         finally:
-            self._delete()  # type: ignore[attr-defined]
+            del _active[ident]
 
     def join(self, timeout: float | None = None) -> None:
         """Also one that does not run yet, which `timeout` does not count."""
