@@ -217,6 +217,7 @@ class Run:
         self.step_ref = ctypes.byref(self.step)
         #: Held until every thread is there.
         self.gate = threading.Lock()
+        #: With the actors' indexes; -1: of none.
         self.threads: list[tuple[int, threading.Thread]] = []
         self.helpers: list[Helper] = []
         #: Coroutines that run, and the actors' indexes; interrupts that do.
@@ -281,6 +282,7 @@ class Run:
                     self.helpers.append(Helper(self))
                 if coroutines and self.loop is None:
                     self.start_loop()
+            self.driving.acquire()  # not before all is ready
             check(self.lib.rg_drive_begin(self.pointer), "the group can't be run")
             self.handle.running = True
         except BaseException:
@@ -288,23 +290,24 @@ class Run:
             raise
         self.group._run = self  # who stops it from now on tells it so
         self.target = 1
-        if quick.rg_stopping(self.pointer) == 1:
-            with self.driving:
-                kind = self.ask()
-            # Nothing was to be started: it was stopped before, or is empty.
-            if kind == _ffi.RG_STEP_FINISH:
-                self.retract(prepared)
-                self.finish()
-                return
-        self.opened = True
-        self.gate.release()
-        if coroutines:
-            assert self.loop is not None
-            if self.in_loop:
-                self.start_coroutines()
-            else:
-                later = self.loop.call_soon_threadsafe
-                later(self.start_coroutines, context=context)
+        # Nothing was to be started: it was stopped before, or is empty.
+        nothing = (
+            quick.rg_stopping(self.pointer) == 1 and self.ask() == _ffi.RG_STEP_FINISH
+        )
+        if nothing:
+            self.retract(prepared)
+            self.finish()
+        else:
+            if coroutines:
+                assert self.loop is not None
+                if self.in_loop:
+                    self.start_coroutines()
+                else:  # before a thread can ask for their interrupts
+                    later = self.loop.call_soon_threadsafe
+                    later(self.start_coroutines, context=context)
+            self.opened = True
+            self.gate.release()
+        self.driving.release()
         if self.row or self.news:  # it was stopped meanwhile
             self.wake_from_outside()
 
@@ -574,7 +577,7 @@ class Run:
             self.advance_in_loop()
         elif self.outcome is None:
             try:
-                spawn("rungroup", self.advance)
+                self.threads.append((-1, spawn("rungroup", self.advance)))
             except SpawnError:
                 self.advance()
 
@@ -715,8 +718,8 @@ class Run:
         if self.outcome == _ffi.RG_ETIMEDOUT:
             report = _ffi.rg_actor_report(size=ctypes.sizeof(_ffi.rg_actor_report))
             for index, _ in self.threads:
-                lib.rg_get_report(self.pointer, index, ctypes.byref(report))
-                if report.stuck & _ffi.RG_STUCK_EXECUTE:
+                lib.rg_get_report(self.pointer, max(index, 0), ctypes.byref(report))
+                if index >= 0 and report.stuck & _ffi.RG_STUCK_EXECUTE:
                     stuck.add(index)
         for helper in self.helpers:
             helper.finish()
