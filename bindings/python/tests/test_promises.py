@@ -358,6 +358,43 @@ print("both ran")
     assert "both ran" in output
 
 
+@pytest.mark.parametrize("grace", [None, 30.0])
+def test_all_or_nothing(grace):
+    output = python(f"""
+import resource, threading
+import rungroup
+threads = threading.active_count()
+called = []
+group = rungroup.Group(grace={grace})
+async def coroutine():
+    called.append("coroutine")
+group.add(coroutine)
+group.add_signals()
+for _ in range(200):  # 8 MiB of address space each, or what ulimit -s says
+    group.add(lambda stop: called.append("thread"), lambda: called.append("interrupt"))
+threading.stack_size(8 << 20)
+with open("/proc/self/statm") as statm:
+    now = int(statm.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + (600 << 20), resource.RLIM_INFINITY))
+for _ in range(2):
+    try:
+        group.run()
+    except rungroup.SpawnError as error:
+        assert "nothing was started" in str(error), error
+    else:
+        raise SystemExit("all were started")
+    assert called == [] and group.cause is None
+    assert threading.active_count() == threads, threading.enumerate()
+    assert all(actor.state == "added" for actor in group.report.actors)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+group.add(lambda stop: None, name="one more")
+group.run()  # it is as it was before
+assert called.count("thread") == 200 and called.count("interrupt") == 200
+print("nothing was lost")
+""")
+    assert "nothing was lost" in output
+
+
 def test_subinterpreter_is_refused():
     output = python("""
 import sys
