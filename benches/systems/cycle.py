@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+
 class Returned(Exception):
     """What ends a group of coroutines; a new one each time, since a traceback grows."""
 
