@@ -33,10 +33,12 @@ if TYPE_CHECKING:
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 RETURNED, INTERRUPTED = _ffi.RG_EVENT_RETURNED, _ffi.RG_EVENT_INTERRUPTED
 NEVER = 2**62
-#: So many threads that were interrupted may be awake at a time (see `Run.pace`),
+#: So many threads that were interrupted may be awake at a time (see `Run.pace`);
 CROWD = 16
-#: and no longer than that do the next interrupts wait for them, in seconds.
-PATIENCE = 0.005
+#: for so long do the next interrupts wait for them, in seconds,
+MOMENT = 0.005
+#: and so often in vain.
+MOMENTS = 100
 
 
 @dataclass(frozen=True)
@@ -434,9 +436,8 @@ class Run:
         """Calls the interrupts in hand. False: one that the next must wait for has
         not returned; `interrupted_later` goes on."""
         row = self.row
-        crowd = len(row) > CROWD and not self.in_loop
-        before = len(self.events)
-        called = 0
+        paced = len(row) > CROWD and not self.in_loop
+        before, called, slow, waits = len(self.events), 0, CROWD, 0
         while row:
             if self.pending:
                 return False
@@ -446,10 +447,13 @@ class Run:
             self.pending = bool(row)
             if self.interrupt(index):
                 self.pending = False
-            if crowd:
-                called += 1
-                if called % CROWD == 0:
-                    crowd = self.pace(before + 2 * called - CROWD)
+            called += 1
+            if paced and called % CROWD == 0:
+                missing = self.pace(before + 2 * called - slow)
+                if missing:  # at work on something else: not waited for again
+                    slow += missing
+                    waits += 1
+                    paced = waits < MOMENTS
         return True
 
     def cancel_tasks(self, row: list[int]) -> bool:
@@ -469,15 +473,15 @@ class Run:
         self.happened_to(cancelled)
         return cancelled != []
 
-    def pace(self, events: int) -> bool:
+    def pace(self, events: int) -> int:
         """Waits for so many events, or a moment: thousands of threads that are
-        awake at once would fight for the GIL. Whether they came."""
+        awake at once would fight for the GIL. How many are missing."""
         self.target = events
         self.latch.acquire(blocking=False)  # released for something else
         if len(self.events) < events:
-            self.latch.acquire(timeout=PATIENCE)
+            self.latch.acquire(timeout=MOMENT)
         self.target = NEVER
-        return len(self.events) >= events
+        return max(0, events - len(self.events))
 
     def interrupt(self, index: int) -> bool:
         """Whether it has returned."""
