@@ -1,5 +1,6 @@
 """The group's own promises that the shared table does not reach."""
 
+import asyncio
 import ctypes
 import gc
 import logging
@@ -12,7 +13,7 @@ import traceback
 import pytest
 from conftest import ROOT, python
 
-from rungroup import Failure, Group, SignalError, StateError, StuckError
+from rungroup import Failure, Group, SignalError, StateError, StuckError, _ffi
 
 
 def ends():
@@ -326,6 +327,40 @@ def test_add_native(tmp_path, cc):
     assert library.called() == 11
     entry = group.report.actors[0]
     assert (entry.name, entry.state, entry.code) == ("plugin", "returned", 11)
+
+
+@pytest.mark.parametrize("grace", [None, 30.0])
+def test_c_stops_a_group_that_it_was_given_during_the_run(grace):
+    group = Group(grace=grace)
+    group.add(lambda stop: stop.wait() and 0, name="waits")
+
+    @group.actor
+    def stops(stop):
+        _ffi.lib.rg_stop(group.pointer, 6)
+        stop.wait()
+
+    with pytest.raises(Failure) as caught:
+        group.run()
+    assert caught.value.code == 6
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_the_library_is_told_of_late_returns(asynchronous):
+    let_go = threading.Event()
+    group = Group(grace=0.05)
+    group.add(lambda: let_go.wait() and None, lambda: None, name="stuck")
+    group.add(lambda stop: None)
+    with pytest.raises(StuckError):
+        if asynchronous:
+            asyncio.run(group.run_async())
+        else:
+            group.run()
+    run = group._run
+    let_go.set()
+    for thread in threading.enumerate():
+        if thread.name == "stuck":
+            thread.join()
+    assert run.taken == len(run.events) == 4
 
 
 # ---- processes, interpreters ----

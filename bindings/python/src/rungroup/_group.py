@@ -527,9 +527,11 @@ class Group:
     @property
     def pointer(self) -> ctypes.c_void_p:
         """The `rg_group *`, for functions of rungroup.h; this object's to free."""
-        self._shared = True
         with self._adding:
             self._flush(True)
+            if self._run is not None and not self._shared and not self._run.told:
+                self._run.watch_stop()
+            self._shared = True
         return _ffi.Pointer(self._pointer)
 
     def _check_process(self) -> None:

@@ -565,7 +565,9 @@ class Run:
     def wake(self) -> None:
         """There may be something new to do. By whoever brought it about."""
         self.news = True
-        if self.driven:
+        if self.outcome is not None:  # one that was stuck returns late
+            self.tell()
+        elif self.driven:
             self.nudge()
         elif not self.in_loop or asyncio._get_running_loop() is self.loop:
             self.advance()
@@ -599,10 +601,12 @@ class Run:
             pass
 
     def tell(self) -> None:
-        """Tells the library what happened, for a report."""
+        """Tells the library what happened, and no more."""
         if not self.told and self.taken < len(self.events):
             with self.telling:
                 self.report(None)
+                if self.outcome is not None:
+                    self.target = self.taken + 1
 
     def report(self, step: Any) -> int:
         batch = self.events[self.taken :]
@@ -646,9 +650,8 @@ class Run:
         """Until there is to wait."""
         while True:
             self.news = False
-            if self.outcome is not None:  # one that was stuck returns late
+            if self.outcome is not None:
                 self.tell()
-                self.target = self.taken + 1
                 return
             if not self.interrupt_row():
                 return
@@ -693,6 +696,18 @@ class Run:
         self.watched = check(lib.rg_drive_fd(self.pointer), NO_DESCRIPTOR)
         self.loop.add_reader(self.watched, self.advance)
 
+    def watch_stop(self) -> None:
+        """C code was given the group while it runs, and may stop it."""
+        descriptor = check(lib.rg_stop_fd(self.pointer), NO_DESCRIPTOR)
+
+        def wait() -> None:
+            poller = select.poll()
+            poller.register(descriptor, select.POLLIN)
+            poller.poll()
+            self.wake_from_outside()
+
+        self.threads.append((-1, spawn("rungroup-watch", wait)))
+
     def set_timer(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
@@ -710,8 +725,9 @@ class Run:
             self.loop.remove_reader(self.watched)
         self.handle.running = False
         self.stop._set()
-        self.target = self.taken + 1 if self.step.stuck else NEVER
         self.outcome = self.step.code
+        self.target = self.taken + 1  # only the stuck may still return
+        self.tell()
         self.ended()
 
     def gather(self) -> None:
