@@ -139,6 +139,7 @@ class rg_step(Structure):
         ("returns", c_size_t),
         ("stuck", c_size_t),
         ("code", c_int),
+        ("cause_index", c_int64),
     ]
 
 
