@@ -13,7 +13,7 @@ import traceback
 import pytest
 from conftest import ROOT, python
 
-from rungroup import Failure, Group, SignalError, StateError, StuckError, _ffi
+from rungroup import Failure, Group, SignalError, StateError, StuckError, _ffi, _run
 
 
 def ends():
@@ -361,6 +361,24 @@ def test_the_library_is_told_of_late_returns(asynchronous):
         if thread.name == "stuck":
             thread.join()
     assert run.taken == len(run.events) == 4
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_an_error_of_the_driver_is_raised(asynchronous, monkeypatch):
+    def ask(run):
+        raise LookupError("the run went wrong")
+
+    monkeypatch.setattr(_run.Run, "ask", ask)
+    let_go = threading.Event()
+    group = Group()
+    group.add(let_go.wait, lambda: None)
+    group.add(lambda stop: None)
+    with pytest.raises(LookupError, match="went wrong"):
+        if asynchronous:
+            asyncio.run(group.run_async())
+        else:
+            group.run()
+    let_go.set()
 
 
 # ---- processes, interpreters ----

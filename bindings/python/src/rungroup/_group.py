@@ -449,7 +449,8 @@ class Group:
         run.gather()
         if error is not None:
             raise error
-        assert isinstance(run.outcome, int)
+        if isinstance(run.outcome, BaseException):
+            raise run.outcome
         self._raise(run.outcome)
 
     def _raise(self, code: int) -> None:

@@ -243,14 +243,19 @@ class Run:
         self.driven = grace or self.told
         try:
             self.start(context, grace)
+            if self.driven:
+                self.drive()
         except BaseException as error:
+            self.fail(error)
+            return
+        if self.own is not None:
+            self.work(*self.own)
+
+    def fail(self, error: BaseException) -> None:
+        """It could not begin, or can't go on: whoever waits is told."""
+        if self.outcome is None:
             self.outcome = error
             self.ended()
-            return
-        if self.driven:
-            self.drive()
-        elif self.own is not None:
-            self.work(*self.own)
 
     def start(self, context: contextvars.Context, helped: bool) -> None:
         """Makes every thread, then lets them go; or none, and raises.
@@ -640,6 +645,9 @@ class Run:
         while self.driving.acquire(blocking=False):
             try:
                 self.carry_on()
+            except BaseException as error:
+                self.fail(error)
+                return
             finally:
                 self.driving.release()
             if not self.news and len(self.events) < self.target:
@@ -734,6 +742,10 @@ class Run:
         """Everything but what is stuck ends. Not for an actor's thread."""
         if not (self.threads or self.helpers or self.loop_thread):
             return
+        for helper in self.helpers:
+            helper.finish()
+        if isinstance(self.outcome, BaseException) and self.handle.running:
+            return  # it can't go on: nobody stops them
         stuck: set[int] = set()
         if self.outcome == _ffi.RG_ETIMEDOUT:
             report = _ffi.rg_actor_report(size=ctypes.sizeof(_ffi.rg_actor_report))
@@ -741,8 +753,6 @@ class Run:
                 lib.rg_get_report(self.pointer, max(index, 0), ctypes.byref(report))
                 if index >= 0 and report.stuck & _ffi.RG_STUCK_EXECUTE:
                     stuck.add(index)
-        for helper in self.helpers:
-            helper.finish()
         me = threading.current_thread()
         for index, thread in self.threads:
             if index not in stuck and thread is not me:
