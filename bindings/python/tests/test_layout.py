@@ -9,7 +9,8 @@ from conftest import ROOT
 
 from rungroup import _ffi
 
-STRUCTS = [_ffi.rg_cause, _ffi.rg_event, _ffi.rg_actor_report]
+STRUCTS = [value for name, value in vars(_ffi).items() if name.startswith("rg_")]
+STRUCTS = [each for each in STRUCTS if issubclass(each, ctypes.Structure)]
 CONSTANTS = [name for name in vars(_ffi) if re.match(r"RG_[A-Z]", name)]
 
 
@@ -46,3 +47,11 @@ def test_every_error_is_known():
     header = (ROOT / "include/rungroup.h").read_text(encoding="utf-8")
     errors = set(re.findall(r"#define (RG_E[A-Z]+) -", header))
     assert errors and errors <= set(CONSTANTS)
+
+
+def test_packed_events():
+    packed = _ffi.pack_event(7, _ffi.RG_EVENT_RETURNED, -3, 2**40)
+    event = _ffi.rg_drive_event.from_buffer_copy(packed)
+    assert len(packed) == ctypes.sizeof(event)
+    assert (event.index, event.kind, event.code) == (7, _ffi.RG_EVENT_RETURNED, -3)
+    assert event.time_ns == 2**40

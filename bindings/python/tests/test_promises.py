@@ -1,5 +1,6 @@
 """The group's own promises that the shared table does not reach."""
 
+import asyncio
 import ctypes
 import gc
 import logging
@@ -12,7 +13,7 @@ import traceback
 import pytest
 from conftest import ROOT, python
 
-from rungroup import Failure, Group, SignalError, StateError, StuckError
+from rungroup import Failure, Group, SignalError, StateError, StuckError, _ffi, _run
 
 
 def ends():
@@ -328,6 +329,58 @@ def test_add_native(tmp_path, cc):
     assert (entry.name, entry.state, entry.code) == ("plugin", "returned", 11)
 
 
+@pytest.mark.parametrize("grace", [None, 30.0])
+def test_c_stops_a_group_that_it_was_given_during_the_run(grace):
+    group = Group(grace=grace)
+    group.add(lambda stop: stop.wait() and 0, name="waits")
+
+    @group.actor
+    def stops(stop):
+        _ffi.lib.rg_stop(group.pointer, 6)
+        stop.wait()
+
+    with pytest.raises(Failure) as caught:
+        group.run()
+    assert caught.value.code == 6
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_the_library_is_told_of_late_returns(asynchronous):
+    let_go = threading.Event()
+    group = Group(grace=0.05)
+    group.add(lambda: let_go.wait() and None, lambda: None, name="stuck")
+    group.add(lambda stop: None)
+    with pytest.raises(StuckError):
+        if asynchronous:
+            asyncio.run(group.run_async())
+        else:
+            group.run()
+    run = group._run
+    let_go.set()
+    for thread in threading.enumerate():
+        if thread.name == "stuck":
+            thread.join()
+    assert run.taken == len(run.events) == 4
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_an_error_of_the_driver_is_raised(asynchronous, monkeypatch):
+    def ask(run):
+        raise LookupError("the run went wrong")
+
+    monkeypatch.setattr(_run.Run, "ask", ask)
+    let_go = threading.Event()
+    group = Group()
+    group.add(let_go.wait, lambda: None)
+    group.add(lambda stop: None)
+    with pytest.raises(LookupError, match="went wrong"):
+        if asynchronous:
+            asyncio.run(group.run_async())
+        else:
+            group.run()
+    let_go.set()
+
+
 # ---- processes, interpreters ----
 
 
@@ -356,6 +409,43 @@ group.run()
 print("both ran")
 """)
     assert "both ran" in output
+
+
+@pytest.mark.parametrize("grace", [None, 30.0])
+def test_all_or_nothing(grace):
+    output = python(f"""
+import resource, threading
+import rungroup
+threads = threading.active_count()
+called = []
+group = rungroup.Group(grace={grace})
+async def coroutine():
+    called.append("coroutine")
+group.add(coroutine)
+group.add_signals()
+for _ in range(200):  # 8 MiB of address space each, or what ulimit -s says
+    group.add(lambda stop: called.append("thread"), lambda: called.append("interrupt"))
+threading.stack_size(8 << 20)
+with open("/proc/self/statm") as statm:
+    now = int(statm.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + (600 << 20), resource.RLIM_INFINITY))
+for _ in range(2):
+    try:
+        group.run()
+    except rungroup.SpawnError as error:
+        assert "nothing was started" in str(error), error
+    else:
+        raise SystemExit("all were started")
+    assert called == [] and group.cause is None
+    assert threading.active_count() == threads, threading.enumerate()
+    assert all(actor.state == "added" for actor in group.report.actors)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+group.add(lambda stop: None, name="one more")
+group.run()  # it is as it was before
+assert called.count("thread") == 200 and called.count("interrupt") == 200
+print("nothing was lost")
+""")
+    assert "nothing was lost" in output
 
 
 def test_subinterpreter_is_refused():

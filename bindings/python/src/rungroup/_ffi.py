@@ -1,7 +1,9 @@
 """The C interface, declared by hand; a test compares it with rungroup.h.
 
-`CDLL`, so that every call gives up the GIL: a call may wait for a thread that
-needs it.
+`lib` is a CDLL: every call gives up the GIL, since a call may wait for a thread
+that needs it. `quick` is the same as a PyDLL, for calls that wait for nobody and
+call nobody back: where threads wait for the GIL, giving it up costs a switch to
+another one and back.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from ctypes import (
     CDLL,
     CFUNCTYPE,
     POINTER,
+    PyDLL,
     Structure,
     c_char_p,
     c_int,
@@ -20,6 +23,7 @@ from ctypes import (
     c_size_t,
     c_void_p,
 )
+from struct import Struct
 from typing import Any
 
 from ._version import __version__
@@ -53,8 +57,6 @@ RG_FORMAT_TEXT = 0
 RG_FORMAT_TRACE = 1
 
 RG_DRIVE_FIRST = 1
-RG_DRIVE_WAKE = 2
-RG_DRIVE_LAST = 4
 
 RG_STEP_INTERRUPT = 1
 RG_STEP_WAIT = 2
@@ -102,6 +104,45 @@ class rg_actor_report(Structure):
     ]
 
 
+class rg_summary(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("finished", c_int),
+        ("code", c_int),
+        ("stopping", c_int),
+        ("cause_code", c_int),
+        ("cause_index", c_int64),
+        ("cause_message", c_char_p),
+        ("started_ns", c_int64),
+        ("stopping_ns", c_int64),
+        ("end_ns", c_int64),
+        ("grace_ns", c_int64),
+        ("order", c_int),
+    ]
+
+
+class rg_drive_event(Structure):
+    _fields_ = [
+        ("index", c_size_t),
+        ("kind", c_int),
+        ("code", c_int),
+        ("time_ns", c_int64),
+    ]
+
+
+class rg_step(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("first", c_size_t),
+        ("last", c_size_t),
+        ("wait_ns", c_int64),
+        ("returns", c_size_t),
+        ("stuck", c_size_t),
+        ("code", c_int),
+        ("cause_index", c_int64),
+    ]
+
+
 rg_observer_fn = CFUNCTYPE(None, POINTER(rg_event), c_void_p)
 
 group = c_void_p
@@ -124,32 +165,48 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "rg_get_cause": (POINTER(rg_cause), [group]),
     "rg_actor_count": (c_size_t, [group]),
     "rg_get_report": (c_int, [group, c_size_t, POINTER(rg_actor_report)]),
-    "rg_format_report": (c_size_t, [group, c_int, c_char_p, c_size_t]),
+    "rg_get_summary": (c_int, [group, POINTER(rg_summary)]),
+    "rg_format_summary": (
+        c_size_t,
+        [
+            POINTER(rg_summary),
+            POINTER(rg_actor_report),
+            c_size_t,
+            c_int,
+            c_char_p,
+            c_size_t,
+        ],
+    ),
     "rg_strerror": (c_char_p, [c_int]),
     "rg_version": (c_char_p, []),
     "rg_drive_add": (c_int, [group, c_char_p]),
     "rg_drive_begin": (c_int, [group]),
     "rg_drive_return": (c_int, [group, c_size_t, c_int, c_char_p]),
-    "rg_drive_next": (c_int, [group, POINTER(c_int64)]),
     "rg_drive_fd": (c_int, [group]),
     "rg_drive_interrupted": (c_int, [group, c_size_t, c_char_p]),
+    "rg_drive_add_many": (c_int, [group, c_size_t]),
+    "rg_drive_report": (
+        c_int,
+        [group, POINTER(rg_drive_event), c_size_t, c_int64, POINTER(rg_step)],
+    ),
 }
 
 LIBRARY = "librungroup.so.0"
 
 
-def load() -> CDLL:
+def load() -> tuple[CDLL, PyDLL]:
     """The library: $RUNGROUP_LIBRARY, the package's own, or the system's."""
     bundled = os.path.join(os.path.dirname(os.path.abspath(__file__)), LIBRARY)
     path = os.environ.get("RUNGROUP_LIBRARY") or (
         bundled if os.path.exists(bundled) else LIBRARY
     )
     try:
-        library = CDLL(path)
-        for name, (result, parameters) in FUNCTIONS.items():
-            function = getattr(library, name)
-            function.restype = result
-            function.argtypes = parameters
+        library, quick = CDLL(path), PyDLL(path)
+        for each in library, quick:
+            for name, (result, parameters) in FUNCTIONS.items():
+                function = getattr(each, name)
+                function.restype = result
+                function.argtypes = parameters
     except (OSError, AttributeError) as error:
         raise ImportError(
             f"rungroup's native library does not load ({error}). Install the package "
@@ -162,7 +219,7 @@ def load() -> CDLL:
             f"{path} is rungroup {version}, but this package is {__version__}: install "
             "the same version of both, or unset RUNGROUP_LIBRARY."
         )
-    return library
+    return library, quick
 
 
 def refuse_subinterpreters() -> None:
@@ -181,7 +238,25 @@ def refuse_subinterpreters() -> None:
 
 
 refuse_subinterpreters()
-lib = load()
+lib, quick = load()
+for each in lib, quick:  # given its events as bytes, of which ctypes makes nothing
+    parameters = list(each.rg_drive_report.argtypes)
+    each.rg_drive_report.argtypes = [parameters[0], c_char_p, *parameters[2:]]
+#: Makes an rg_drive_event.
+pack_event = Struct("@Niiq").pack
+
+
+class Process:
+    """This process; a fork makes it another."""
+
+    id = os.getpid()
+
+    @classmethod
+    def look(cls) -> None:
+        cls.id = os.getpid()
+
+
+os.register_at_fork(after_in_child=Process.look)
 
 
 class Handle:
@@ -196,15 +271,15 @@ class Handle:
 
     def __init__(self) -> None:
         self.running = False
-        self.pid = os.getpid()
-        self.pointer: int = lib.rg_new()
+        self.pid = Process.id
+        self.pointer: int = quick.rg_new()
         if not self.pointer:
             raise MemoryError("no memory for a group")
 
     def __del__(self) -> None:
         pointer = getattr(self, "pointer", None)
         if pointer and not self.running and not sys.is_finalizing():
-            if self.pid == os.getpid():
+            if self.pid == Process.id:
                 lib.rg_free(pointer)
 
 

@@ -8,7 +8,6 @@ import ctypes
 import inspect
 import logging
 import math
-import os
 import threading
 import types
 from collections.abc import Callable
@@ -16,12 +15,13 @@ from typing import Any, TypeVar
 
 from . import _ffi
 from ._errors import Failure, SignalError, StateError, StuckError, check
-from ._ffi import Handle, lib
+from ._ffi import Handle, Process, lib, quick
 from ._observer import Observer
 from ._report import Report
-from ._run import Actor, Cause, Run, cause_of, join, spawn
-from ._signals import SignalActor, Wakeup
+from ._run import Actor, Cause, Run, cause_of, first_of
+from ._signals import Bell, SignalActor, Wakeup
 from ._stop import StopToken
+from ._threads import spawn
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,31 +32,49 @@ ORDERS = {
 }
 
 
-def accepts(function: Callable[..., Any], count: int) -> bool:
-    """Whether it can be called with so many positional arguments."""
-    plain = function
-    if isinstance(plain, types.MethodType):
+def shape(function: Callable[..., Any]) -> tuple[bool, int]:
+    """Whether it is an `async def`, and with how many arguments it can be called:
+    none if that is possible, else one; 2: it needs several."""
+    plain: Any = function
+    bound = 0
+    if type(plain) is types.MethodType:
         plain = plain.__func__
-        offset = 1
-    else:
-        offset = 0
-    if type(plain) is types.FunctionType and not hasattr(plain, "__wrapped__"):
+        bound = 1
+    if type(plain) is types.FunctionType and not plain.__dict__:
         code = plain.__code__  # what inspect would say, forty times as fast
-        if not code.co_flags & 0x04 and not code.co_kwonlyargcount:
-            most = code.co_argcount - offset
-            return most - len(plain.__defaults__ or ()) <= count <= most
-    try:
-        inspect.signature(function).bind(*[None] * count)
-    except TypeError:
-        return False
-    except ValueError:  # C's do not always say
-        return count == 0
-    return True
+        flags = code.co_flags
+        if not flags & inspect.CO_VARARGS and not code.co_kwonlyargcount:
+            most = code.co_argcount - bound
+            least = most - len(plain.__defaults__ or ())
+            count = 0 if least <= 0 <= most else 1 if least <= 1 <= most else 2
+            return flags & inspect.CO_COROUTINE != 0, count
+    return is_coroutine_function(function), arity(function)
 
 
 def is_coroutine_function(function: Callable[..., Any]) -> bool:
     called = getattr(function, "__call__", None)  # noqa: B004
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+
+
+def arity(function: Callable[..., Any]) -> int:
+    for count in (0, 1):
+        try:
+            inspect.signature(function).bind(*[None] * count)
+        except TypeError:
+            continue
+        except ValueError:  # C's do not always say
+            return 0
+        return count
+    return 2
+
+
+def called(name: str | None, execute: object) -> str:
+    """An actor, in a sentence."""
+    return f"actor {name or getattr(execute, '__name__', '') or repr(execute)!r}"
+
+
+def in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 class Group:
@@ -109,15 +127,17 @@ class Group:
         self._handle = Handle()
         self._pointer = self._handle.pointer
         self._actors: list[Actor | None] = []
+        self._added = 0  # to the library's group; the rest follows before the run
         self._adding = threading.Lock()
+        self._frozen = False
         self._stop = StopToken(self._handle)
         self._run: Run | None = None
         self._grace = grace
         self._shared = False  # code of C's knows the group
         if grace is not None:
-            check(lib.rg_set_grace(self._pointer, milliseconds), "grace")
+            check(quick.rg_set_grace(self._pointer, milliseconds), "grace")
         if order != "added":
-            check(lib.rg_set_order(self._pointer, ORDERS[order]), "order")
+            check(quick.rg_set_order(self._pointer, ORDERS[order]), "order")
         self._observer = None
         if logger is not None:
             self._observer = Observer(self._pointer, logger, self._actors)
@@ -151,74 +171,106 @@ class Group:
         """
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name is {name!r}; it is a str, or None")
-        called = name or getattr(execute, "__name__", "") or repr(execute)
         if not callable(execute):
             hint = "the coroutine function itself" if inspect.isawaitable(execute) else ""
             raise TypeError(
-                f"execute of actor {called!r} is {execute!r}, which can't be called: "
-                "pass " + (hint or "a function") + ", without calling it"
+                f"execute of {called(name, execute)} is {execute!r}, which can't be "
+                "called: pass " + (hint or "a function") + ", without calling it"
             )
-        coroutine = is_coroutine_function(execute)
-        takes_stop = not accepts(execute, 0)
-        if takes_stop and not accepts(execute, 1):
+        coroutine, takes_stop = shape(execute)
+        takes_cause = 1
+        if takes_stop > 1:
             raise TypeError(
-                f"execute of actor {called!r} needs several arguments: it is called with "
-                "none, or with the stop token; use functools.partial for the others"
+                f"execute of {called(name, execute)} needs several arguments: it is "
+                "called with none, or with the stop token; use functools.partial for "
+                "the others"
             )
-        takes_cause = True
         if interrupt is None:
             if not takes_stop and not coroutine:
                 raise TypeError(
-                    f"actor {called!r} has no interrupt and could not be stopped: pass "
-                    "one, or let execute take one argument, the stop token"
+                    f"{called(name, execute)} has no interrupt and could not be stopped: "
+                    "pass one, or let execute take one argument, the stop token"
                 )
         elif not callable(interrupt):
             raise TypeError(
-                f"interrupt of actor {called!r} is {interrupt!r}, which can't be called: "
-                "pass a function that takes the cause, or nothing"
+                f"interrupt of {called(name, execute)} is {interrupt!r}, which can't be "
+                "called: pass a function that takes the cause, or nothing"
             )
         else:
-            takes_cause = not accepts(interrupt, 0)
-            if takes_cause and not accepts(interrupt, 1):
+            waits, takes_cause = shape(interrupt)
+            if takes_cause > 1:
                 raise TypeError(
-                    f"interrupt of actor {called!r} needs several arguments: it is "
-                    "called with the cause, or with none; use functools.partial"
+                    f"interrupt of {called(name, execute)} needs several arguments: it "
+                    "is called with the cause, or with none; use functools.partial"
                 )
-            if is_coroutine_function(interrupt) and not coroutine:
+            if waits and not coroutine:
                 raise TypeError(
-                    f"interrupt of actor {called!r} is a coroutine function, but its "
-                    "execute runs on a thread: make execute one too, or interrupt none"
+                    f"interrupt of {called(name, execute)} is a coroutine function, but "
+                    "its execute runs on a thread: make execute one too, or interrupt "
+                    "none"
                 )
-        if name is None:
-            function = getattr(execute, "__name__", "")
-            name = function if function != "<lambda>" else None
-            name = name or None
+        default = getattr(execute, "__name__", "")
         actor = Actor(
-            name or "",
+            name or (default if default != "<lambda>" else ""),
             execute,
             interrupt,
-            coroutine=coroutine,
-            takes_stop=takes_stop,
-            takes_cause=takes_cause,
+            coroutine,
+            takes_stop == 1,
+            takes_cause == 1,
         )
         self._add(actor, name)
 
     def _add(self, actor: Actor, name: str | None) -> None:
-        self._check_process()
-        if name is not None and "\0" in name:
-            raise ValueError(f"name is {name!r}; it can't hold a NUL")
-        encoded = None if name is None else _ffi.encode(name)
+        """`name`: what the caller chose; the library says whether that is one."""
+        if self._handle.pid != Process.id:
+            self._check_process()
         with self._adding:
-            added = lib.rg_drive_add(self._pointer, encoded)
-            if added == _ffi.RG_ESTATE:
+            if self._frozen:
                 raise StateError(
-                    f"actor {name or 'unnamed'!r} can't be added: the group "
-                    "runs or has run. Add actors before run(), or make another group."
+                    f"actor {actor.name or 'unnamed'!r} can't be added: the group runs "
+                    "or has run. Add actors before run(), or make another group."
                 )
-            check(added, f"actor {name!r} can't be added (a name has at most 255 bytes)")
-            if name is None:
+            if name is not None:
+                if "\0" in name:
+                    raise ValueError(f"name is {name!r}; it can't hold a NUL")
+                self._flush(True)
+                added = quick.rg_drive_add(self._pointer, _ffi.encode(name))
+                check(
+                    added, f"actor {name!r} can't be added (a name has at most 255 bytes)"
+                )
+                self._added += 1
+            if not actor.name:
                 actor.name = f"actor-{len(self._actors)}"
             self._actors.append(actor)
+
+    def _flush(self, named: bool) -> None:
+        """Adds to the library's group the actors that it does not know yet. Their
+        names are for C code that asks for them."""
+        unknown = self._actors[self._added :]
+        if named:
+            for actor in unknown:
+                assert actor is not None
+                if quick.rg_drive_add(self._pointer, _ffi.encode(actor.name)) < 0:
+                    check(
+                        quick.rg_drive_add(self._pointer, None), "an actor can't be added"
+                    )
+        else:
+            added = quick.rg_drive_add_many(self._pointer, len(unknown))
+            check(added, "the group can't be run")
+        self._added = len(self._actors)
+
+    def _freeze(self) -> bool:
+        """No actors from now on. Whether C code or an observer looks on."""
+        told = self._shared or self._observer is not None
+        with self._adding:
+            self._flush(told)
+            self._frozen = True
+        return told
+
+    def _thaw(self) -> None:
+        """Unless it runs or has run."""
+        with self._adding:
+            self._frozen = quick.rg_drive_add_many(self._pointer, 0) < 0
 
     def actor(self, function: F) -> F:
         """Decorator: `add(function)`; it takes the stop token, or is a coroutine."""
@@ -236,9 +288,9 @@ class Group:
         on any thread.
         """
         actor = SignalActor(signals)
-        self._add(
-            Actor("signals", actor.execute, actor.interrupt, signals=actor), "signals"
-        )
+        entry = Actor("signals", actor.execute, actor.interrupt)
+        entry.signals = actor
+        self._add(entry, "signals")
 
     def add_systemd(self) -> None:
         """Adds an actor, named "systemd", that tells the service manager how we are.
@@ -251,6 +303,7 @@ class Group:
         """
         self._check_process()
         with self._adding:
+            self._flush(True)
             added = lib.rg_add_systemd(self._pointer)
             if added == _ffi.RG_ESTATE:
                 raise StateError(
@@ -260,6 +313,7 @@ class Group:
             check(added, "the systemd actor can't be added")
             self._shared = True  # its actor runs on a thread of the library's
             self._actors.append(None)
+            self._added += 1
 
     def add_native(self, join: Callable[[Any], Any]) -> None:
         """Lets a C library add actors of its own to this group.
@@ -274,11 +328,12 @@ class Group:
             raise TypeError(f"join is {join!r}; it is a function that takes the group")
         self._shared = True
         with self._adding:
+            self._flush(True)
             try:
                 code = join(_ffi.Pointer(self._pointer))
             finally:
-                count = lib.rg_actor_count(self._pointer)
-                self._actors += [None] * (count - len(self._actors))
+                self._added = lib.rg_actor_count(self._pointer)
+                self._actors += [None] * (self._added - len(self._actors))
         if isinstance(code, int) and code < 0:
             check(code, "the native actors can't be added")
 
@@ -306,43 +361,31 @@ class Group:
                 "run() would block the event loop that runs on this thread: use "
                 "`await group.run_async()`"
             )
-        run = Run(self._handle, self._actors, self._stop)
+        self._raise(self._run_blocking())
+
+    def _run_blocking(self) -> int:
+        """The run is on other threads; here, nothing that an exception at any place
+        could break: a read of a pipe."""
         context = contextvars.copy_context()
-        if threading.current_thread() is threading.main_thread():
-            code = self._wait_in_main(run, context)
-        else:
-            run.start(context, self._grace is not None)
-            self._run = run
-            code = run.drive()
-        self._raise(code)
+        with Wakeup() if in_main_thread() else Bell() as wakeup:
+            told = self._freeze()
+            run = Run(self, told, wakeup.notify)
+            ticket = [None]  # whoever has it decides whether the run begins
 
-    def _wait_in_main(self, run: Run, context: contextvars.Context) -> int:
-        """The run is on another thread; here, nothing that an exception at any
-        place could break: a read of a pipe."""
-        ticket = [None]  # whoever has it decides whether the run begins
-        outcome: list[tuple[int, BaseException | None]] = []
-        error: BaseException | None = None
-        with Wakeup() as wakeup:
-
-            def driver() -> None:
+            def host() -> None:
                 try:
                     ticket.pop()
                 except IndexError:
                     return
-                try:
-                    run.start(context, self._grace is not None)
-                    self._run = run
-                    outcome.append((run.drive(), None))
-                except BaseException as failed:
-                    outcome.append((0, failed))
-                wakeup.notify()
+                run.host(context, self._grace is not None)
 
-            thread = None
-            while not outcome:
+            thread: threading.Thread | None = None
+            error: BaseException | None = None
+            while run.outcome is None:
                 try:
                     if thread is None:
-                        thread = spawn("rungroup", driver)
-                    while not outcome:
+                        thread = spawn(run.host_name(), host)
+                    while run.outcome is None:
                         wakeup.wait()
                 except BaseException as raised:
                     try:
@@ -350,23 +393,24 @@ class Group:
                     except IndexError:
                         pass
                     else:
+                        self._thaw()
                         raise  # it has not begun, and will not
-                    asked = cause_of(self._handle, self._actors)
-                    if error is not None or (
-                        asked is not None and isinstance(asked.exception, SignalError)
-                    ):
+                    first = first_of(self._handle, self._actors)
+                    asked = first is not None and isinstance(first.exception, SignalError)
+                    if asked or error is not None:
                         raise
                     error = raised
                     self.stop(130 if isinstance(raised, KeyboardInterrupt) else 1)
                     thread = thread or threading.current_thread()
-            if thread is not None and thread is not threading.current_thread():
-                join(thread)
+        run.gather()
+        if run.own is None and thread and thread is not threading.current_thread():
+            thread.join()
         if error is not None:
             raise error
-        code, failed = outcome[0]
-        if failed is not None:
-            raise failed
-        return code
+        if isinstance(run.outcome, BaseException):
+            self._thaw()
+            raise run.outcome
+        return run.outcome
 
     async def run_async(self) -> None:
         """Runs the group in the running event loop: `run` for coroutines.
@@ -377,35 +421,42 @@ class Group:
         """
         self._check_process()
         loop = asyncio.get_running_loop()
-        run = Run(self._handle, self._actors, self._stop)
-        run.loop = loop
-        run.listens = self._shared or any(
-            a is None or not a.coroutine for a in self._actors
-        )
-        run.start(contextvars.copy_context(), True)
-        self._run = run
-        run.future = loop.create_future()
-        if run.listens:
+        ending = loop.create_future()
+
+        def ended() -> None:
+            if not ending.done():
+                ending.set_result(None)
+
+        run = Run(self, self._freeze(), ended)
+        run.loop, run.in_loop = loop, True
+        try:
+            run.start(contextvars.copy_context(), True)
+        except BaseException:
+            self._thaw()
+            raise
+        if run.told and run.outcome is None:
             run.watch()
-        run.carry_on()
-        run.advance()  # what came before there was a future
         error: asyncio.CancelledError | None = None
-        while not run.future.done():
+        while run.outcome is None:
             try:
-                await asyncio.shield(run.future)
+                await ending
             except asyncio.CancelledError as cancelled:
                 if error is not None:
                     raise
                 error = cancelled
+                ending = loop.create_future()  # that one was cancelled, too
                 self.stop(1)
+        run.gather()
         if error is not None:
             raise error
-        self._raise(run.future.result())
+        if isinstance(run.outcome, BaseException):
+            raise run.outcome
+        self._raise(run.outcome)
 
     def _raise(self, code: int) -> None:
         """The run's result as the caller meets it."""
-        cause = cause_of(self._handle, self._actors)
-        exception = None if cause is None else cause.exception
+        first = first_of(self._handle, self._actors)
+        exception = None if first is None else first.exception
         if code == _ffi.RG_ETIMEDOUT:
             report = self.report
             stuck = tuple(actor.name for actor in report.actors if actor.stuck)
@@ -420,8 +471,9 @@ class Group:
             try:
                 raise exception
             finally:
-                del exception, cause  # the traceback refers to this frame
+                del exception, first  # the traceback refers to this frame
         if code != 0:
+            cause = self.cause
             raise Failure(code, cause.message if cause is not None else "")
 
     # ---- stopping, and what is known ----
@@ -439,14 +491,10 @@ class Group:
         if not -(2**31) <= code < 2**31:
             raise ValueError(f"code is {code}; it must be a C int")
         check(lib.rg_stop(self._pointer, code), "the group can't be stopped")
-        self._stop._set()
         run = self._run
-        if run is not None and run.future is not None and run.watched < 0:
-            assert run.loop is not None
-            try:
-                run.loop.call_soon_threadsafe(run.advance)
-            except RuntimeError:  # closed: the run is over
-                pass
+        if run is not None and not self._stop._known:
+            run.wake_from_outside()
+        self._stop._set()
 
     @property
     def stopping(self) -> bool:
@@ -471,16 +519,24 @@ class Group:
     @property
     def report(self) -> Report:
         """What became of every actor, now or at the end."""
+        with self._adding:
+            self._flush(True)
+        if self._run is not None:
+            self._run.tell()
         return Report._take(self._handle, self._actors)
 
     @property
     def pointer(self) -> ctypes.c_void_p:
         """The `rg_group *`, for functions of rungroup.h; this object's to free."""
-        self._shared = True
+        with self._adding:
+            self._flush(True)
+            if self._run is not None and not self._shared and not self._run.told:
+                self._run.watch_stop()
+            self._shared = True
         return _ffi.Pointer(self._pointer)
 
     def _check_process(self) -> None:
-        if self._handle.pid != os.getpid():
+        if self._handle.pid != Process.id:
             raise StateError(
                 "this group belongs to the process that was forked: its threads are not "
                 "here. Make a group in the child, or start it by 'spawn'."

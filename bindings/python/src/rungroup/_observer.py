@@ -22,8 +22,7 @@ _numbers = itertools.count(1)  # 0 would arrive as None
 _calls = threading.RLock()
 
 
-@_ffi.rg_observer_fn  # type: ignore[misc,unused-ignore]
-def _observe(event: Any, number: int) -> None:
+def _tell(event: Any, number: int) -> None:
     with _calls:
         try:
             observer = _observers.get(number)
@@ -31,6 +30,9 @@ def _observe(event: Any, number: int) -> None:
                 observer.tell(event.contents)
         except BaseException:  # the library is no place for it
             logging.getLogger("rungroup").exception("the logger failed")
+
+
+_observe = _ffi.rg_observer_fn(_tell)
 
 
 @atexit.register

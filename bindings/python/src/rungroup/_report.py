@@ -7,10 +7,10 @@ import ctypes
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import _ffi
-from ._ffi import Handle, lib, text
+from ._ffi import Handle, encode, lib, text
 
 if TYPE_CHECKING:
     from ._run import Actor, Cause
@@ -21,6 +21,9 @@ STATES = {
     _ffi.RG_STATE_RETURNED: "returned",
     _ffi.RG_STATE_PANICKED: "raised",
 }
+
+
+STUCK = ("", "execute", "interrupt", "both")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,23 @@ class ActorReport:
     #: What interrupt raised.
     interrupt_exception: BaseException | None = field(default=None, compare=False)
 
+    @classmethod
+    def _read(cls, raw: Any, actor: Actor | None) -> ActorReport:
+        return cls(
+            name=text(raw.name),
+            state=STATES.get(raw.state, "running"),
+            code=raw.code,
+            message=text(raw.message),
+            stuck=STUCK[raw.stuck & 3],
+            started=_seconds(raw.started_ns),
+            returned=_seconds(raw.returned_ns),
+            interrupting=_seconds(raw.interrupting_ns),
+            interrupted=_seconds(raw.interrupted_ns),
+            complaint=text(raw.complaint),
+            exception=None if actor is None else actor.exception,
+            interrupt_exception=None if actor is None else actor.complaint,
+        )
+
 
 @dataclass(frozen=True)
 class Report:
@@ -69,33 +89,30 @@ class Report:
     def _take(cls, handle: Handle, actors: Sequence[Actor | None]) -> Report:
         from ._run import cause_of
 
-        entries = []
-        raw = _ffi.rg_actor_report(size=ctypes.sizeof(_ffi.rg_actor_report))
-        stucks = ("", "execute", "interrupt", "both")
-        for index in range(lib.rg_actor_count(handle.pointer)):
+        count = lib.rg_actor_count(handle.pointer)
+        summary = _ffi.rg_summary(size=ctypes.sizeof(_ffi.rg_summary))
+        lib.rg_get_summary(handle.pointer, ctypes.byref(summary))
+        table = (_ffi.rg_actor_report * count)()
+        for index, raw in enumerate(table):
+            raw.size = ctypes.sizeof(_ffi.rg_actor_report)
             lib.rg_get_report(handle.pointer, index, ctypes.byref(raw))
             actor = actors[index] if index < len(actors) else None
-            entries.append(
-                ActorReport(
-                    name=text(raw.name),
-                    state=STATES.get(raw.state, "running"),
-                    code=raw.code,
-                    message=text(raw.message),
-                    stuck=stucks[raw.stuck & 3],
-                    started=_seconds(raw.started_ns),
-                    returned=_seconds(raw.returned_ns),
-                    interrupting=_seconds(raw.interrupting_ns),
-                    interrupted=_seconds(raw.interrupted_ns),
-                    complaint=text(raw.complaint),
-                    exception=None if actor is None else actor.exception,
-                    interrupt_exception=None if actor is None else actor.complaint,
-                )
-            )
+            if actor is not None:  # texts of Python's are kept here
+                raw.name = encode(actor.name)
+                if raw.returned_ns >= 0:
+                    raw.message = actor.said()
+                if raw.interrupted_ns >= 0:
+                    raw.complaint = actor.complained()
+                if index == summary.cause_index:
+                    summary.cause_message = actor.said()
         return cls(
-            tuple(entries),
+            tuple(
+                ActorReport._read(raw, actors[index] if index < len(actors) else None)
+                for index, raw in enumerate(table)
+            ),
             cause_of(handle, list(actors)),
-            _format(handle, _ffi.RG_FORMAT_TEXT),
-            _format(handle, _ffi.RG_FORMAT_TRACE),
+            _format(summary, table, _ffi.RG_FORMAT_TEXT),
+            _format(summary, table, _ffi.RG_FORMAT_TRACE),
         )
 
     def __str__(self) -> str:
@@ -145,11 +162,9 @@ def _seconds(ns: int) -> float | None:
     return None if ns < 0 else ns / 1e9
 
 
-def _format(handle: Handle, form: int) -> str:
-    length = 4096
-    while True:
-        buffer = ctypes.create_string_buffer(length)
-        needed = lib.rg_format_report(handle.pointer, form, buffer, length)
-        if needed < length:
-            return text(buffer.value)
-        length = needed + 1024  # it may have grown meanwhile
+def _format(summary: Any, table: Any, form: int) -> str:
+    arguments = ctypes.byref(summary), table, len(table), form
+    length = lib.rg_format_summary(*arguments, None, 0) + 1
+    buffer = ctypes.create_string_buffer(length)
+    lib.rg_format_summary(*arguments, buffer, length)
+    return text(buffer.value)

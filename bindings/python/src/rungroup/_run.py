@@ -1,6 +1,9 @@
 """Carries out a run: what to do next is the library's to say.
 
-`Run.drive` is the loop on a thread, `Run.advance` the same in an event loop.
+What happens to actors is noted, and whoever notes what the library waits for has
+it told, many things at once, and carries out what it says next: `Run.advance`.
+That is one of three: the actor's thread itself; or, if time or C code is to be
+watched, a thread for that (`Run.drive`); or the event loop of `run_async`.
 Python owns every thread that Python code runs on; the library's only wait.
 """
 
@@ -13,16 +16,29 @@ import functools
 import queue
 import select
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from itertools import repeat
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
 
 from . import _ffi
 from ._errors import Failure, SpawnError, check
-from ._ffi import Handle, lib
-from ._stop import StopToken
+from ._ffi import Handle, lib, pack_event, quick
+from ._threads import spawn
+
+if TYPE_CHECKING:
+    from ._group import Group
 
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
+RETURNED, INTERRUPTED = _ffi.RG_EVENT_RETURNED, _ffi.RG_EVENT_INTERRUPTED
+NEVER = 2**62
+#: So many threads that were interrupted may be awake at a time (see `Run.pace`);
+CROWD = 16
+#: for so long do the next interrupts wait for them, in seconds,
+MOMENT = 0.005
+#: and so often in vain.
+MOMENTS = 100
 
 
 @dataclass(frozen=True)
@@ -50,10 +66,12 @@ class Actor:
         "exception",
         "execute",
         "interrupt",
+        "message",
         "name",
         "signals",
         "takes_cause",
         "takes_stop",
+        "task",
     )
 
     def __init__(
@@ -61,11 +79,9 @@ class Actor:
         name: str,
         execute: Callable[..., Any],
         interrupt: Callable[..., Any] | None,
-        *,
         coroutine: bool = False,
         takes_stop: bool = False,
         takes_cause: bool = True,
-        signals: Any = None,
     ) -> None:
         self.name = name
         self.execute = execute
@@ -74,72 +90,49 @@ class Actor:
         self.coroutine = coroutine
         self.takes_stop = takes_stop
         self.takes_cause = takes_cause
-        self.signals = signals
+        #: Of a signal actor.
+        self.signals: Any = None
+        #: Of a coroutine that runs.
+        self.task: asyncio.Task[Any] | None = None
+        #: What its execute raised; what there is to say of one that did not.
         self.exception: BaseException | None = None
+        self.message = b""
+        #: What its interrupt raised.
         self.complaint: BaseException | None = None
 
-    def call(self, stop: StopToken) -> Any:
-        return self.execute(stop) if self.takes_stop else self.execute()
-
-    def call_interrupt(self, cause: Cause) -> Any:
-        if self.interrupt is not None:
-            return self.interrupt(cause) if self.takes_cause else self.interrupt()
-        return None
-
-    def returned(self, value: object) -> tuple[int, bytes | None]:
-        """The code and the message of what its execute returned."""
+    def returned(self, value: object) -> int:
+        """The code of what its execute returned."""
         if type(value) is not int:
-            return 0, None
+            return 0
         if INT_MIN <= value <= INT_MAX:
-            return value, None
+            return value
         return self.raised(OverflowError(f"{value} is not a C int, as a code must be"))
 
-    def raised(self, error: BaseException) -> tuple[int, bytes | None]:
+    def raised(self, error: BaseException) -> int:
         self.exception = error
-        if isinstance(error, Failure):
-            code = error.code if INT_MIN <= error.code <= INT_MAX else _ffi.RG_EPANIC
-            return code, _ffi.encode(error.message)
-        return _ffi.RG_EPANIC, _ffi.encode(describe(error))
+        if isinstance(error, Failure) and INT_MIN <= error.code <= INT_MAX:
+            return error.code
+        return _ffi.RG_EPANIC
+
+    def said(self) -> bytes:
+        """What there is to say of its execute's return."""
+        if self.exception is None:
+            return self.message
+        return _ffi.encode(describe(self.exception))
+
+    def complained(self) -> bytes:
+        return b"" if self.complaint is None else _ffi.encode(describe(self.complaint))
 
 
 def describe(error: BaseException) -> str:
     try:
+        if isinstance(error, Failure):
+            return str(error.message)
         said = str(error)
     except Exception:  # its own __str__ fails
         said = "(it can't say what)"
     name = type(error).__name__
     return f"{name}: {said}" if said else name
-
-
-class _Started(threading.Event):
-    """Thread.start would wait until the new thread runs: a hand-over of the GIL
-    and back for each. A failure to create it is known without that."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        return True
-
-
-def join(thread: threading.Thread) -> None:
-    """Thread.join, also for one that does not run yet."""
-    started = getattr(thread, "_started", None)
-    if isinstance(started, _Started):
-        threading.Event.wait(started)
-    thread.join()
-
-
-def spawn(name: str, target: Callable[..., None], *arguments: Any) -> threading.Thread:
-    """A daemon thread, so that a stuck actor does not keep the interpreter."""
-    thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
-    if hasattr(thread, "_started"):
-        thread._started = _Started()
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise SpawnError(
-            f"no thread can be had for {name!r} ({error}); nothing was started. Raise "
-            "the limit on threads or memory, or use coroutines."
-        ) from error
-    return thread
 
 
 class Helper:
@@ -157,48 +150,114 @@ class Helper:
 
     def work(self) -> None:
         while (index := self.jobs.get()) is not None:
-            complaint = self.run.call_interrupt(index)
+            self.run.call_interrupt(index)
             # First: whoever is told of the return may have the next job.
             self.idle = True
-            self.run.interrupted(index, complaint)
+            self.run.interrupted_later(index)
 
     def finish(self) -> None:
         self.jobs.put(None)
 
 
 class Run:
-    """One run of a group."""
+    """One run of a group.
 
-    def __init__(
-        self, handle: Handle, actors: list[Actor | None], stop: StopToken
-    ) -> None:
-        self.handle = handle
-        self.pointer = handle.pointer
-        self.actors = actors
-        self.stop = stop
+    told: the library is told everything at once, with its texts, since C code
+        or an observer may ask for them, and its descriptor says when it has
+        something new to say.
+    ended: called once `outcome` is there.
+    """
+
+    #: The run's code, or why it could not begin.
+    outcome: int | BaseException | None = None
+    #: Of the events, so many were told;
+    taken = 0
+    #: so many wake the driver;
+    target = NEVER
+    #: and so does something else.
+    news = False
+    #: Interrupts to call, one after another, the next one last.
+    row: list[int] = []
+    #: An interrupt that the next one must wait for has not returned.
+    pending = False
+    _cause: Cause | None = None
+
+    opened = retracted = False
+    #: Interrupts are called by a thread of their own.
+    helped = False
+    #: Whether a thread does nothing but drive.
+    driven = False
+    #: What the thread that started the others carries out then.
+    own: tuple[int, Actor, contextvars.Context] | None = None
+
+    #: Where coroutines run.
+    loop: asyncio.AbstractEventLoop | None = None
+    loop_thread: threading.Thread | None = None
+    #: The run is over: that thread ends with its last coroutine.
+    leaving = False
+    #: Whether that drives, as in run_async.
+    in_loop = False
+    timer: asyncio.TimerHandle | None = None
+    watched = -1
+
+    def __init__(self, group: Group, told: bool, ended: Callable[[], None]) -> None:
+        self.group = group
+        self.handle = group._handle
+        self.pointer = self.handle.pointer
+        self.actors = group._actors
+        self.stop = group._stop
+        self.told = told
+        # Without C code and observers its calls wait for nobody.
+        self.lib = lib if told else quick
+        self.ended = ended
+        #: What happened, oldest first.
+        self.events: list[bytes] = []
+        self.telling = threading.Lock()
+        self.driving = threading.Lock()
+        #: Released to wake a driver that waits.
+        self.latch = threading.Lock()
+        self.latch.acquire()
+        self.step = _ffi.rg_step(size=ctypes.sizeof(_ffi.rg_step))
+        self.step_ref = ctypes.byref(self.step)
+        #: Held until every thread is there.
+        self.gate = threading.Lock()
+        #: With the actors' indexes; -1: of none.
         self.threads: list[tuple[int, threading.Thread]] = []
         self.helpers: list[Helper] = []
-        self.helped = False
-        #: Where coroutines run.
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.loop_thread: threading.Thread | None = None
-        #: The run is over: the loop's thread ends with its last coroutine.
-        self.leaving = False
-        self.tasks: dict[int, asyncio.Task[Any]] = {}
+        #: Coroutines that run, and the actors' indexes; interrupts that do.
+        self.tasks: dict[asyncio.Task[Any], int] = {}
         self.keep: set[asyncio.Future[Any]] = set()
-        self.opened = self.retracted = False
-        self.gate = threading.Lock()
-        self.value = ctypes.c_int64()
-        self.value_ref = ctypes.byref(self.value)
-        self._cause: Cause | None = None
-        #: Set by the event loop's form.
-        self.future: asyncio.Future[int] | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.watched = -1
-        # Whether it waits for what the library and other threads have to say.
-        self.listens = True
 
     # ---- the start: all or nothing (rule 2) ----
+
+    def host_name(self) -> str:
+        """Of the thread of a blocking run, which is an actor's if it can be."""
+        if self.told or self.group._grace is not None:
+            return "rungroup"
+        names = (actor.name for actor in self.actors if actor and not actor.coroutine)
+        return next(names, "rungroup")
+
+    def host(self, context: contextvars.Context, grace: bool) -> None:
+        """The whole of a blocking run, on a thread of its own.
+
+        Where nobody needs to watch the time or C code, it is the first actor's.
+        """
+        self.driven = grace or self.told
+        try:
+            self.start(context, grace)
+            if self.driven:
+                self.drive()
+        except BaseException as error:
+            self.fail(error)
+            return
+        if self.own is not None:
+            self.work(*self.own)
+
+    def fail(self, error: BaseException) -> None:
+        """It could not begin, or can't go on: whoever waits is told."""
+        if self.outcome is None:
+            self.outcome = error
+            self.ended()
 
     def start(self, context: contextvars.Context, helped: bool) -> None:
         """Makes every thread, then lets them go; or none, and raises.
@@ -206,55 +265,71 @@ class Run:
         `context`: each actor gets a copy. `helped`: interrupts are called by a
         thread of their own.
         """
-        self.gate.acquire()
+        coroutines = False
         prepared: list[Actor] = []
+        self.gate.acquire()
         try:
-            if lib.rg_stopping(self.pointer) != 1:
+            if quick.rg_stopping(self.pointer) != 1:
                 for index, actor in enumerate(self.actors):
-                    if actor is None or actor.coroutine:
+                    if actor is None:
+                        continue
+                    if actor.coroutine:
+                        coroutines = True
                         continue
                     if actor.signals is not None:
                         actor.signals.prepare()
                         prepared.append(actor)
-                    arguments = (index, actor, context.copy())
-                    thread = spawn(actor.name, self.work, *arguments)
+                    if not (self.driven or self.in_loop or self.own):
+                        self.own = index, actor, context.copy()
+                        thread = threading.current_thread()
+                    else:
+                        arguments = index, actor, context.copy()
+                        thread = spawn(actor.name, self.work, *arguments)
                     self.threads.append((index, thread))
                 if helped and self.threads:
                     self.helped = True
                     self.helpers.append(Helper(self))
-                coroutines = any(actor and actor.coroutine for actor in self.actors)
                 if coroutines and self.loop is None:
                     self.start_loop()
-                if self.listens:
-                    # There may be none left later, when the actors run.
-                    check(lib.rg_drive_fd(self.pointer), "the group can't be run")
-            check(lib.rg_drive_begin(self.pointer), "the group can't be run")
+            if self.told:
+                # There may be none left later, when the actors run.
+                check(self.lib.rg_drive_fd(self.pointer), NO_DESCRIPTOR)
+            self.driving.acquire()  # not before all is ready
+            check(self.lib.rg_drive_begin(self.pointer), "the group can't be run")
             self.handle.running = True
         except BaseException:
             self.retract(prepared)
             raise
-        # Nothing was to be started: it was stopped before, or is empty (rules 1, 9).
-        self.step()
-        if self.kind == _ffi.RG_STEP_FINISH:
+        self.group._run = self  # who stops it from now on tells it so
+        self.target = 1
+        # Nothing was to be started: it was stopped before, or is empty.
+        nothing = (
+            quick.rg_stopping(self.pointer) == 1 and self.ask() == _ffi.RG_STEP_FINISH
+        )
+        if nothing:
             self.retract(prepared)
-            return
-        self.opened = True
-        self.gate.release()
-        for index, actor in enumerate(self.actors):
-            if actor is not None and actor.coroutine:
-                if self.loop_thread is not None:
-                    assert self.loop is not None
-                    start = functools.partial(self.start_coroutine, index, actor)
-                    self.loop.call_soon_threadsafe(start, context=context.copy())
-                else:
-                    self.start_coroutine(index, actor)
+            self.finish()
+        else:
+            if coroutines:
+                assert self.loop is not None
+                if self.in_loop:
+                    self.start_coroutines()
+                else:  # before a thread can ask for their interrupts
+                    later = self.loop.call_soon_threadsafe
+                    later(self.start_coroutines, context=context)
+            self.opened = True
+            self.gate.release()
+        self.driving.release()
+        if self.row or self.news:  # it was stopped meanwhile
+            self.wake_from_outside()
 
     def retract(self, prepared: list[Actor]) -> None:
         self.retracted = self.opened = True
+        self.own = None
         self.gate.release()
         for actor in prepared:
             actor.signals.retract()
-        self.gather(set())
+        self.gather()
 
     def start_loop(self) -> None:
         """A loop on a thread of its own, for the coroutines of a blocking run."""
@@ -277,229 +352,422 @@ class Run:
             raise
         self.loop = loop
 
-    # ---- an actor on a thread ----
+    # ---- what happens to actors ----
+
+    def happened(self, kind: int, index: int, code: int = 0) -> None:
+        if self.told:
+            actor = self.actors[index]
+            assert actor is not None
+            if kind == RETURNED:
+                bits = lib.rg_drive_return(self.pointer, index, code, actor.said())
+                if bits > 0 and bits & _ffi.RG_DRIVE_FIRST:
+                    self.stop._set()
+            else:
+                lib.rg_drive_interrupted(self.pointer, index, actor.complained() or None)
+            return
+        self.events.append(pack_event(index, kind, code, perf_counter_ns()))
+        if len(self.events) >= self.target:
+            self.wake()
+
+    def happened_to(self, interrupted: list[int]) -> None:
+        """`happened` for many at once."""
+        if self.told:
+            for index in interrupted:
+                self.happened(INTERRUPTED, index)
+        else:
+            fixed = repeat(INTERRUPTED), repeat(0), repeat(perf_counter_ns())
+            self.events.extend(map(pack_event, interrupted, *fixed))
 
     def work(self, index: int, actor: Actor, context: contextvars.Context) -> None:
+        """An actor on its thread."""
         if not self.opened:
             with self.gate:  # each hands it on: they start one after another
                 pass
         if self.retracted:
             return
         try:
-            code, message = actor.returned(context.run(actor.call, self.stop))
+            if actor.takes_stop:
+                value = context.run(actor.execute, self.stop)
+            else:
+                value = context.run(actor.execute)
+            code = actor.returned(value) if type(value) is int else 0
         except BaseException as error:
-            code, message = actor.raised(error)
-        self.returned(index, code, message)
+            code = actor.raised(error)
+        self.happened(RETURNED, index, code)
 
-    def returned(self, index: int, code: int, message: bytes | None) -> int:
-        bits: int = lib.rg_drive_return(self.pointer, index, code, message)
-        if bits & _ffi.RG_DRIVE_FIRST and bits > 0:
-            self.stop._set()
-        return bits
-
-    # ---- an actor in an event loop; all on the loop's thread ----
-
-    def start_coroutine(self, index: int, actor: Actor) -> None:
+    def start_coroutines(self) -> None:
+        """The actors in the event loop, on its thread, as all that follows."""
         assert self.loop is not None
-        try:
-            coroutine: Coroutine[Any, Any, Any] = actor.call(self.stop)
-            task = self.loop.create_task(coroutine, name=actor.name)
-        except BaseException as error:
-            self.coroutine_returned(index, *actor.raised(error))
-            return
-        self.tasks[index] = task
-        task.add_done_callback(functools.partial(self.task_done, index, actor))
+        create = self.loop.create_task
+        failed = []
+        for index, actor in enumerate(self.actors):
+            if actor is None or not actor.coroutine:
+                continue
+            try:
+                if actor.takes_stop:
+                    task = create(actor.execute(self.stop), name=actor.name)
+                else:
+                    task = create(actor.execute(), name=actor.name)
+            except BaseException as error:
+                failed.append((index, actor.raised(error)))
+                continue
+            actor.task = task
+            self.tasks[task] = index
+            task.add_done_callback(self.task_done)
+        for index, code in failed:  # now that every task is there to be interrupted
+            self.happened(RETURNED, index, code)
 
-    def task_done(self, index: int, actor: Actor, task: asyncio.Task[Any]) -> None:
-        code: int
-        message: bytes | None
+    def task_done(self, task: asyncio.Task[Any]) -> None:
+        index = self.tasks.pop(task)
+        actor = self.actors[index]
+        assert actor is not None
+        actor.task = None
+        code = 0
         if task.cancelled():
-            if self.stop.is_set():  # as it was told to
-                code, message = 0, b"cancelled"
+            if self.stop._known or self.stop.is_set():  # as it was told to
+                actor.message = b"cancelled"
             else:
-                code, message = actor.raised(asyncio.CancelledError())
+                code = actor.raised(asyncio.CancelledError())
         else:
             error = task.exception()
-            if error is None:
-                code, message = actor.returned(task.result())
-            else:
-                code, message = actor.raised(error)
-        self.coroutine_returned(index, code, message)
-
-    def coroutine_returned(self, index: int, code: int, message: bytes | None) -> None:
-        bits = self.returned(index, code, message)
-        self.leave()
-        if self.future is not None and bits > 0 and bits & _ffi.RG_DRIVE_WAKE:
-            self.advance()
-
-    def interrupt_coroutine(self, index: int, actor: Actor) -> None:
-        complaint: bytes | None = None
-        try:
-            if actor.interrupt is None:
-                task = self.tasks.get(index)
-                if task is not None:
-                    task.cancel()
-            else:
-                result = actor.call_interrupt(self.cause())
-                if asyncio.iscoroutine(result):
-                    assert self.loop is not None
-                    waiting = self.loop.create_task(result)
-                    self.keep.add(waiting)
-                    done = functools.partial(self.interrupt_done, index, actor)
-                    waiting.add_done_callback(done)
-                    return
-        except BaseException as error:
-            complaint = self.complain(actor, error)
-        self.interrupted(index, complaint)
-
-    def interrupt_done(self, index: int, actor: Actor, task: asyncio.Task[Any]) -> None:
-        self.keep.discard(task)
-        complaint: bytes | None = None
-        if task.cancelled():
-            complaint = self.complain(actor, asyncio.CancelledError())
-        else:
-            error = task.exception()
-            if error is not None:
-                complaint = self.complain(actor, error)
-        bits = self.interrupted(index, complaint)
-        self.leave()
-        if self.future is not None and bits > 0 and bits & _ffi.RG_DRIVE_WAKE:
-            self.advance()
-
-    def leave(self) -> None:
-        """Ends the loop that the run made, once the run is over and nothing of it
-        is left there."""
-        waiting = self.keep or any(not task.done() for task in self.tasks.values())
-        if self.leaving and not waiting:
-            assert self.loop is not None
-            self.loop.stop()
-
-    def over(self) -> None:
-        """Comes to the loop behind the coroutines' starts and interrupts."""
-        self.leaving = True
-        self.leave()
+            code = actor.returned(task.result()) if error is None else actor.raised(error)
+        self.happened(RETURNED, index, code)
+        if self.leaving:
+            self.leave()
 
     # ---- interrupts ----
 
     def cause(self) -> Cause:
         """Known once stopping began."""
         if self._cause is None:
-            cause = cause_of(self.handle, self.actors)
-            assert cause is not None
-            self._cause = cause
+            self._cause = cause_of(self.handle, self.actors)
+            assert self._cause is not None
         return self._cause
 
-    def complain(self, actor: Actor, error: BaseException) -> bytes:
-        actor.complaint = error
-        return _ffi.encode(describe(error))
+    def interrupt_row(self) -> bool:
+        """Calls the interrupts in hand. False: one that the next must wait for has
+        not returned; `interrupted_later` goes on."""
+        row = self.row
+        paced = len(row) > CROWD and not self.in_loop
+        before, called, slow, waits = len(self.events), 0, CROWD, 0
+        while row:
+            if self.pending:
+                return False
+            if self.loop is not None and self.cancel_tasks(row):
+                continue
+            index = row.pop()
+            self.pending = bool(row)
+            if self.interrupt(index):
+                self.pending = False
+            called += 1
+            if paced and called % CROWD == 0:
+                missing = self.pace(before + 2 * called - slow)
+                if missing:  # at work on something else: not waited for again
+                    slow += missing
+                    waits += 1
+                    paced = waits < MOMENTS
+        return True
 
-    def call_interrupt(self, index: int) -> bytes | None:
+    def cancel_tasks(self, row: list[int]) -> bool:
+        """Carries out, on the loop's thread, those next interrupts that are no more
+        than that. Whether there were any."""
+        if asyncio._get_running_loop() is not self.loop:
+            return False
+        cancelled = []
+        while row:
+            actor = self.actors[row[-1]]
+            assert actor is not None  # the library interrupts C's actors itself
+            if not actor.coroutine or actor.interrupt is not None:
+                break
+            if actor.task is not None:
+                actor.task.cancel()
+            cancelled.append(row.pop())
+        self.happened_to(cancelled)
+        return cancelled != []
+
+    def pace(self, events: int) -> int:
+        """Waits for so many events, or a moment: thousands of threads that are
+        awake at once would fight for the GIL. How many are missing."""
+        self.target = events
+        self.latch.acquire(blocking=False)  # released for something else
+        if len(self.events) < events:
+            self.latch.acquire(timeout=MOMENT)
+        self.target = NEVER
+        return max(0, events - len(self.events))
+
+    def interrupt(self, index: int) -> bool:
+        """Whether it has returned."""
+        actor = self.actors[index]
+        assert actor is not None  # the library interrupts C's actors itself
+        if actor.coroutine:
+            assert self.loop is not None
+            if asyncio._get_running_loop() is self.loop:
+                return self.interrupt_coroutine(index, actor)
+            later = self.interrupt_coroutine_later
+            self.loop.call_soon_threadsafe(later, index, actor)
+            return False
+        if self.helped and actor.interrupt is not None:
+            helper = next((helper for helper in self.helpers if helper.idle), None)
+            try:
+                if helper is None:
+                    helper = Helper(self)
+                    self.helpers.append(helper)
+            except SpawnError:  # one hangs, and no other thread is to be had
+                pass
+            else:
+                helper.post(index)
+                return False
+        self.call_interrupt(index)
+        self.happened(INTERRUPTED, index)
+        return True
+
+    def call_interrupt(self, index: int) -> Any:
         actor = self.actors[index]
         assert actor is not None
         if actor.interrupt is None:
             return None
         try:
-            actor.call_interrupt(self.cause())
+            return (
+                actor.interrupt(self.cause()) if actor.takes_cause else actor.interrupt()
+            )
         except BaseException as error:
-            return self.complain(actor, error)
-        return None
+            actor.complaint = error
+            return None
 
-    def interrupted(self, index: int, complaint: bytes | None) -> int:
-        bits: int = lib.rg_drive_interrupted(self.pointer, index, complaint)
-        return bits
-
-    def interrupt(self, index: int) -> None:
-        """Carries out an interrupt step."""
-        self.stop._set()
-        actor = self.actors[index]
-        assert actor is not None  # the library interrupts C's actors itself
-        if actor.coroutine:
-            if self.loop_thread is None:
-                self.interrupt_coroutine(index, actor)
-            else:
-                assert self.loop is not None
-                self.loop.call_soon_threadsafe(self.interrupt_coroutine, index, actor)
-        elif self.helped and actor.interrupt is not None:
-            helper = next((helper for helper in self.helpers if helper.idle), None)
-            if helper is None:
-                try:
-                    helper = Helper(self)
-                    self.helpers.append(helper)
-                except SpawnError:  # one hangs, and no other thread is to be had
-                    self.interrupted(index, self.call_interrupt(index))
-                    return
-            helper.post(index)
+    def interrupt_coroutine(self, index: int, actor: Actor) -> bool:
+        if actor.interrupt is None:
+            if actor.task is not None:
+                actor.task.cancel()
         else:
-            self.interrupted(index, self.call_interrupt(index))
+            result = self.call_interrupt(index)
+            if asyncio.iscoroutine(result):
+                assert self.loop is not None
+                waiting = self.loop.create_task(result)
+                self.keep.add(waiting)
+                done = functools.partial(self.interrupt_done, index, actor)
+                waiting.add_done_callback(done)
+                return False
+        self.happened(INTERRUPTED, index)
+        return True
 
-    # ---- the loop ----
+    def interrupt_coroutine_later(self, index: int, actor: Actor) -> None:
+        if self.interrupt_coroutine(index, actor):
+            self.go_on()
 
-    def step(self) -> int:
-        """Asks what to do; its number is in `value`."""
-        self.kind: int = lib.rg_drive_next(self.pointer, self.value_ref)
-        if self.kind < 0:
-            check(self.kind, "the run went wrong")
-        return self.kind
+    def interrupt_done(self, index: int, actor: Actor, task: asyncio.Task[Any]) -> None:
+        self.keep.discard(task)
+        if task.cancelled():
+            actor.complaint = asyncio.CancelledError()
+        else:
+            actor.complaint = task.exception()
+        self.interrupted_later(index)
+        if self.leaving:
+            self.leave()
 
-    def drive(self) -> int:
-        """On this thread, until the run is over; gives its code."""
-        poller = select.poll()
-        if self.kind != _ffi.RG_STEP_FINISH:
-            descriptor = check(lib.rg_drive_fd(self.pointer), "no descriptor is left")
-            poller.register(descriptor, select.POLLIN)
-        while self.kind != _ffi.RG_STEP_FINISH:
-            number = self.value.value
-            if self.kind == _ffi.RG_STEP_INTERRUPT:
-                self.interrupt(number)
+    def interrupted_later(self, index: int) -> None:
+        self.happened(INTERRUPTED, index)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """With the interrupts in hand."""
+        if self.pending:
+            self.pending = False
+            self.wake()
+
+    def leave(self) -> None:
+        """Ends the loop that a blocking run made, once nothing of it is left there.
+
+        Comes to it behind the coroutines' starts and interrupts.
+        """
+        self.leaving = True
+        if not self.keep and not self.tasks:
+            assert self.loop is not None
+            self.loop.stop()
+
+    # ---- driving ----
+
+    def wake(self) -> None:
+        """There may be something new to do. By whoever brought it about."""
+        self.news = True
+        if self.outcome is not None:  # one that was stuck returns late
+            self.tell()
+        elif self.driven:
+            self.nudge()
+        elif not self.in_loop or asyncio._get_running_loop() is self.loop:
+            self.advance()
+        else:
+            self.advance_in_loop()
+
+    def wake_from_outside(self) -> None:
+        """The same, but who calls it, after a stop, does not wait for interrupts."""
+        self.news = True
+        if self.driven:
+            self.nudge()
+        elif self.in_loop:
+            self.advance_in_loop()
+        elif self.outcome is None:
+            try:
+                self.threads.append((-1, spawn("rungroup", self.advance)))
+            except SpawnError:
+                self.advance()
+
+    def advance_in_loop(self) -> None:
+        assert self.loop is not None
+        try:
+            self.loop.call_soon_threadsafe(self.advance)
+        except RuntimeError:  # closed: nobody waits for the run any more
+            pass
+
+    def nudge(self) -> None:
+        try:
+            self.latch.release()
+        except RuntimeError:  # another did
+            pass
+
+    def tell(self) -> None:
+        """Tells the library what happened, and no more."""
+        if not self.told and self.taken < len(self.events):
+            with self.telling:
+                self.report(None)
+                if self.outcome is not None:
+                    self.target = self.taken + 1
+
+    def report(self, step: Any) -> int:
+        batch = self.events[self.taken :]
+        count = len(batch)
+        self.taken += count
+        kind: int = self.lib.rg_drive_report(
+            self.pointer, b"".join(batch), count, perf_counter_ns(), step
+        )
+        if kind < 0:
+            check(kind, "the run went wrong")
+        return kind
+
+    def ask(self) -> int:
+        """What is next; it is in `step`."""
+        step = self.step
+        with self.telling:
+            self.target = NEVER
+            kind = self.report(self.step_ref)
+            if kind == _ffi.RG_STEP_WAIT:
+                self.target = self.taken + step.returns
+        if kind == _ffi.RG_STEP_INTERRUPT:
+            self.stop._set()
+            if step.first <= step.last:
+                self.row = list(range(step.last, step.first - 1, -1))
             else:
-                # Rounded up: too early would only mean to ask once more.
-                poller.poll(None if number < 0 else number // 1_000_000 + 1)
-            self.step()
-        return self.finish()
+                self.row = list(range(step.last, step.first + 1))
+        return kind
 
     def advance(self) -> None:
-        """In the event loop: does what there is to do now."""
-        if self.future is None or self.future.done():
-            return
-        self.step()
-        self.carry_on()
+        """Does what there is to do now, unless somebody is at it."""
+        while self.driving.acquire(blocking=False):
+            try:
+                self.carry_on()
+            except BaseException as error:
+                self.fail(error)
+                return
+            finally:
+                self.driving.release()
+            if not self.news and len(self.events) < self.target:
+                return
+        self.nudge()
 
     def carry_on(self) -> None:
-        """Carries out the step in hand, and what follows until there is to wait."""
+        """Until there is to wait."""
+        while True:
+            self.news = False
+            if self.outcome is not None:
+                self.tell()
+                return
+            if not self.interrupt_row():
+                return
+            kind = self.ask()
+            if kind == _ffi.RG_STEP_FINISH:
+                self.finish()
+                return
+            if (
+                kind == _ffi.RG_STEP_WAIT
+                and not self.news
+                and len(self.events) < self.target
+            ):
+                if self.in_loop:
+                    self.set_timer()
+                return
+
+    def drive(self) -> None:
+        """On this thread, until the run is over."""
+        poller = select.poll()
+        if self.told and self.outcome is None:
+            poller.register(
+                check(lib.rg_drive_fd(self.pointer), NO_DESCRIPTOR), select.POLLIN
+            )
+        while self.outcome is None:
+            self.carry_on()
+            if self.outcome is not None:
+                return
+            nanoseconds = self.step.wait_ns
+            # Rounded up: too early would only mean to ask once more.
+            milliseconds = None if nanoseconds < 0 else nanoseconds // 1_000_000 + 1
+            if self.told and not self.row:
+                poller.poll(milliseconds)
+            elif milliseconds is None:
+                self.latch.acquire()
+            else:
+                limit = min(milliseconds / 1000, threading.TIMEOUT_MAX)
+                self.latch.acquire(timeout=limit)
+
+    def watch(self) -> None:
+        """Has the event loop call `advance` when C code has something to say."""
+        assert self.loop is not None
+        self.watched = check(lib.rg_drive_fd(self.pointer), NO_DESCRIPTOR)
+        self.loop.add_reader(self.watched, self.advance)
+
+    def watch_stop(self) -> None:
+        """C code was given the group while it runs, and may stop it."""
+        descriptor = check(lib.rg_stop_fd(self.pointer), NO_DESCRIPTOR)
+
+        def wait() -> None:
+            poller = select.poll()
+            poller.register(descriptor, select.POLLIN)
+            poller.poll()
+            self.wake_from_outside()
+
+        self.threads.append((-1, spawn("rungroup-watch", wait)))
+
+    def set_timer(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        while self.kind == _ffi.RG_STEP_INTERRUPT:
-            self.interrupt(self.value.value)
-            self.step()
-        if self.kind == _ffi.RG_STEP_FINISH:
-            self.conclude()
-        elif self.value.value >= 0:
+        if self.step.wait_ns >= 0:
             assert self.loop is not None
-            self.timer = self.loop.call_later(self.value.value / 1e9, self.advance)
+            self.timer = self.loop.call_later(self.step.wait_ns / 1e9, self.advance)
 
-    def watch(self) -> None:
-        """Has the event loop call `advance` when others have something to say."""
-        assert self.loop is not None
-        self.watched = check(lib.rg_drive_fd(self.pointer), "no descriptor is left")
-        self.loop.add_reader(self.watched, self.advance)
-
-    def conclude(self) -> None:
-        assert self.future is not None and self.loop is not None
+    def finish(self) -> None:
+        """The run is over."""
+        if self.timer is not None:
+            self.timer.cancel()
         if self.watched >= 0:
+            assert self.loop is not None
             self.loop.remove_reader(self.watched)
-            self.watched = -1
-        if not self.future.done():
-            self.future.set_result(self.finish())
-
-    def finish(self) -> int:
-        """The run is over: everything but what is stuck ends."""
         self.handle.running = False
         self.stop._set()
-        code = self.value.value
+        self.outcome = self.step.code
+        self.target = self.taken + 1  # only the stuck may still return
+        self.tell()
+        self.ended()
+
+    def gather(self) -> None:
+        """Everything but what is stuck ends. Not for an actor's thread."""
+        if not (self.threads or self.helpers or self.loop_thread):
+            return
+        for helper in self.helpers:
+            helper.finish()
+        if isinstance(self.outcome, BaseException) and self.handle.running:
+            return  # it can't go on: nobody stops them
         stuck: set[int] = set()
         late = False  # a coroutine, or its interrupt
-        if code == _ffi.RG_ETIMEDOUT:
+        if self.outcome == _ffi.RG_ETIMEDOUT:
             report = _ffi.rg_actor_report(size=ctypes.sizeof(_ffi.rg_actor_report))
             for index, actor in enumerate(self.actors):
                 lib.rg_get_report(self.pointer, index, ctypes.byref(report))
@@ -507,35 +775,38 @@ class Run:
                     stuck.add(index)
                 if report.stuck and actor is not None and actor.coroutine:
                     late = True
-        self.gather(stuck, late)
-        return code
-
-    def gather(self, stuck: set[int], late: bool = False) -> None:
-        for helper in self.helpers:
-            helper.finish()
         me = threading.current_thread()
         for index, thread in self.threads:
             if index not in stuck and thread is not me:
-                join(thread)
+                thread.join()
         for helper in self.helpers:
             if helper.idle:
-                join(helper.thread)
+                helper.thread.join()
         if self.loop_thread is not None and self.loop is not None:
-            self.loop.call_soon_threadsafe(self.over)
+            self.loop.call_soon_threadsafe(self.leave)
             if not late:
-                join(self.loop_thread)
+                self.loop_thread.join()
+        self.threads, self.helpers, self.loop_thread = [], [], None
+
+
+NO_DESCRIPTOR = "no descriptor is left"
 
 
 def cause_of(handle: Handle, actors: list[Actor | None]) -> Cause | None:
-    pointer = lib.rg_get_cause(handle.pointer)
+    pointer = quick.rg_get_cause(handle.pointer)
     if not pointer:
         return None
     cause = pointer.contents
-    actor = actors[cause.index] if 0 <= cause.index < len(actors) else None
-    return Cause(
-        cause.code,
-        None if cause.actor is None else _ffi.text(cause.actor),
-        _ffi.text(cause.message),
-        cause.index,
-        None if actor is None else actor.exception,
-    )
+    code, index = cause.code, cause.index
+    actor = actors[index] if index >= 0 else None
+    if actor is not None:
+        return Cause(code, actor.name, _ffi.text(actor.said()), index, actor.exception)
+    name = None if cause.actor is None else _ffi.text(cause.actor)
+    return Cause(code, name, _ffi.text(cause.message), index)
+
+
+def first_of(handle: Handle, actors: list[Actor | None]) -> Actor | None:
+    """The actor that returned first, if it is Python's."""
+    pointer = quick.rg_get_cause(handle.pointer)
+    index = pointer.contents.index if pointer else -1
+    return actors[index] if index >= 0 else None

@@ -5,11 +5,18 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import threading
 from collections.abc import Iterable
 from types import TracebackType
 
 from ._errors import SignalError, check
 from ._ffi import Handle, lib
+
+#: write(2), without giving up the GIL: the main thread, once it is woken, waits for
+#: the end of the thread that wakes it, which so comes first.
+_write = ctypes.PyDLL(None).write
+_write.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
+_write.restype = ctypes.c_ssize_t
 
 
 class Wakeup:
@@ -59,10 +66,26 @@ class Wakeup:
 
     def notify(self) -> None:
         """Ends the wait. Any thread."""
-        try:
-            os.write(self.writer, b"\0")
-        except BlockingIOError:  # full: it ends anyway
-            pass
+        _write(self.writer, b"\0", 1)  # or it is full: it ends anyway
+
+
+class Bell:
+    """The same for other threads, which signals do not end."""
+
+    def __enter__(self) -> Bell:
+        self.lock = threading.Lock()
+        self.lock.acquire()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+    def wait(self) -> None:
+        self.lock.acquire()
+
+    def notify(self) -> None:
+        """Ends the wait. Any thread, once."""
+        self.lock.release()
 
 
 class SignalActor:

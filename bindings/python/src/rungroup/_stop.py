@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from ._ffi import Handle, lib
+from ._ffi import Handle, lib, quick
 
 
 class StopToken:
@@ -26,7 +26,7 @@ class StopToken:
 
     def is_set(self) -> bool:
         """Whether stopping has begun."""
-        return self._known or lib.rg_stopping(self._handle.pointer) == 1
+        return self._known or quick.rg_stopping(self._handle.pointer) == 1
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the group stops, at most `timeout` seconds (None: for ever).
