@@ -7,7 +7,7 @@
  * A round is its seed: one group, some actors of every kind, callers that do
  * what they please while one thread runs and waits, or drives actors of its own.
  * In some rounds a signal comes, in some actors are stuck when a short grace is
- * over, and go on later, when the group may be gone. What fails says its seed;
+ * over, and go on later, when the group was given up. What fails says its seed;
  * tests/fuzz/corpus.txt keeps the seeds that ever found something. */
 #include "../c/check.h"
 
@@ -83,8 +83,6 @@ static int execute(void *userdata) {
     int code = code_of(&random);
     if (self->holds)
         held(self->round);
-    if (self->round->stuck)
-        return code; /* the group may be gone */
     if (below(&random, 2) == 0)
         AGREES(rg_wait_stop(group, below(&random, 3) ? -1 : 0) >= 0);
     switch (below(&random, 8)) {
@@ -109,7 +107,7 @@ static void interrupt(const rg_cause *cause, void *userdata) {
     actor *self = userdata;
     AGREES(cause->message != NULL && cause->index >= -1);
     AGREES((cause->index == -1) == (cause->actor == NULL));
-    AGREES(self->round->stuck || rg_stopping(self->round->group) == 1);
+    AGREES(rg_stopping(self->round->group) == 1);
     if (self->holds_interrupt)
         held(self->round);
     if (__sync_fetch_and_add(&self->interrupted, 1) == 0 && self->is_async) {
