@@ -13,6 +13,8 @@ pub struct PerProcess<T> {
 
 struct Owned<T> {
     process: i32,
+    /// The parent's copy, so that nobody takes it for lost.
+    _before: *mut Owned<T>,
     value: Mutex<T>,
 }
 
@@ -36,7 +38,11 @@ impl<T: Default> PerProcess<T> {
                 return owned.value.lock();
             }
             let value = Mutex::new(T::default());
-            let new = Box::into_raw(Box::new(Owned { process, value }));
+            let new = Box::into_raw(Box::new(Owned {
+                process,
+                _before: current,
+                value,
+            }));
             let put =
                 self.current
                     .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire);

@@ -1,5 +1,6 @@
 """Signals: at a terminal, sent, with the program's own handlers, and none lost."""
 
+import asyncio
 import importlib.util
 import os
 import pty
@@ -342,3 +343,33 @@ def test_no_signal_is_lost():
         faulthandler.cancel_dump_traceback_later()
     output = python(LOOP, ROUNDS, timeout=max(WATCHDOG, ROUNDS // 10))
     assert "none lost" in output
+
+
+def test_what_was_given_up_ends_by_itself():
+    """The threads and the loop of a group that a second Ctrl-C left stopping."""
+    running, gate = threading.Event(), threading.Event()
+    group = Group(grace=60.0)
+
+    async def waits():
+        running.set()
+        await asyncio.Event().wait()
+
+    def presses():
+        running.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+        while not group.stopping:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    group.add(waits, name="coroutine")
+    group.add(lambda: gate.wait(60) and 0, lambda cause: None, name="stuck")
+    before = set(threading.enumerate())
+    presser = threading.Thread(target=presses)
+    presser.start()
+    with pytest.raises(KeyboardInterrupt):
+        group.run()
+    presser.join()
+    gate.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
+        assert not thread.is_alive(), thread

@@ -398,11 +398,16 @@ class Group:
                     first = first_of(self._handle, self._actors)
                     asked = first is not None and isinstance(first.exception, SignalError)
                     if asked or error is not None:
+                        run.give_up()
                         raise
                     error = raised
                     self.stop(130 if isinstance(raised, KeyboardInterrupt) else 1)
                     thread = thread or threading.current_thread()
-        run.gather()
+        try:
+            run.gather()
+        except BaseException:  # a signal's, while threads were joined
+            run.give_up()
+            raise
         if run.own is None and thread and thread is not threading.current_thread():
             thread.join()
         if error is not None:
@@ -442,6 +447,7 @@ class Group:
                 await ending
             except asyncio.CancelledError as cancelled:
                 if error is not None:
+                    run.give_up()
                     raise
                 error = cancelled
                 ending = loop.create_future()  # that one was cancelled, too

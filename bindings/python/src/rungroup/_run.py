@@ -757,6 +757,19 @@ class Run:
         self.tell()
         self.ended()
 
+    def give_up(self) -> None:
+        """Whoever waits for the end no longer does: another thread gathers."""
+        over = threading.Event()
+        self.ended = over.set
+
+        def wait() -> None:
+            # `finish` looks for `ended` only when the outcome is there.
+            if self.outcome is None:
+                over.wait()
+            self.gather()
+
+        spawn("rungroup-gather", wait)
+
     def gather(self) -> None:
         """Everything but what is stuck ends. Not for an actor's thread."""
         if not (self.threads or self.helpers or self.loop_thread):
