@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A locked value of which each process has one of its own. The child of a fork
 /// begins with a new one: a thread that held the lock is not there to unlock
-/// it. The parent's copy is leaked.
+/// it. The parent's copy is kept, and never looked at again.
 pub struct PerProcess<T> {
     current: AtomicPtr<Owned<T>>,
 }
