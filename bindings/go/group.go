@@ -176,11 +176,15 @@ func (g *Group) opened() error {
 		}
 		g.pending = 0
 	}
-	// What C code has added meanwhile.
+	g.takeIn()
+	return nil
+}
+
+// takeIn makes room for what C code has added meanwhile.
+func (g *Group) takeIn() {
 	for len(g.actors) < g.native.count() {
 		g.actors = append(g.actors, actor{})
 	}
-	return nil
 }
 
 func (g *Group) settings() (settings, error) {
@@ -217,9 +221,7 @@ func (g *Group) AddNative(join func(group unsafe.Pointer) error) error {
 	g.native.chainSignals()
 	g.shared = true
 	err := join(unsafe.Pointer(g.native.group))
-	for len(g.actors) < g.native.count() {
-		g.actors = append(g.actors, actor{})
-	}
+	g.takeIn()
 	return err
 }
 
