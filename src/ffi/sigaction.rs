@@ -165,12 +165,11 @@ impl Drop for Subscription {
         };
         let slot = &SLOTS[round.signal as usize];
         let fd = round.event.write_fd();
-        if slot.owner.load(SeqCst) == process::id()
-            && slot.fd.compare_exchange(fd, -1, SeqCst, SeqCst).is_ok()
-        {
-            restore(round.signal);
-        }
+        // The owner changes under the lock only.
         if slot.owner.load(SeqCst) == process::id() {
+            if slot.fd.compare_exchange(fd, -1, SeqCst, SeqCst).is_ok() {
+                restore(round.signal);
+            }
             // A handler that has read the descriptor writes to it in a moment;
             // closing it before could make it write to a stranger's.
             while slot.inside.load(SeqCst) != 0 {
