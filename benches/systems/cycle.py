@@ -200,30 +200,9 @@ async def task_group(cycle):
     cycle.ended()
 
 
-async def trio_nursery(cycle):
-    import trio
-
-    cycle.all_tasks_started = trio.Event()
-
-    async def first():
-        await cycle.await_tasks()
-        nursery.cancel_scope.cancel()
-
-    async def blocks():
-        cycle.note_task()
-        await trio.sleep_forever()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(first)
-        for _ in range(cycle.actors - 1):
-            nursery.start_soon(blocks)
-    cycle.ended()
-
-
-async def anyio_group(cycle):
-    import anyio
-
-    cycle.all_tasks_started = anyio.Event()
+async def nursery(cycle, library, opened):
+    """trio's, or anyio's task group, which has the same methods."""
+    cycle.all_tasks_started = library.Event()
 
     async def first():
         await cycle.await_tasks()
@@ -231,13 +210,25 @@ async def anyio_group(cycle):
 
     async def blocks():
         cycle.note_task()
-        await anyio.sleep_forever()
+        await library.sleep_forever()
 
-    async with anyio.create_task_group() as group:
+    async with opened as group:
         group.start_soon(first)
         for _ in range(cycle.actors - 1):
             group.start_soon(blocks)
     cycle.ended()
+
+
+async def trio_nursery(cycle):
+    import trio
+
+    await nursery(cycle, trio, trio.open_nursery())
+
+
+async def anyio_group(cycle):
+    import anyio
+
+    await nursery(cycle, anyio, anyio.create_task_group())
 
 
 # -- -- rounds -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- --
