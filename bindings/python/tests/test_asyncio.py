@@ -37,6 +37,17 @@ def test_result_of_a_coroutine_is_awaited():
     asyncio.run(main())
 
 
+async def cancelled(group, running):
+    """Its run, once that was told to stop; it waits for the group."""
+    task = asyncio.create_task(group.run_async())
+    await running.wait()
+    task.cancel()
+    while not group.stopping:
+        await asyncio.sleep(0)
+    assert not task.done()
+    return task
+
+
 @pytest.mark.parametrize("threads", [True, False])
 def test_cancelling_stops_and_waits(threads):
     async def main():
@@ -56,12 +67,7 @@ def test_cancelling_stops_and_waits(threads):
         group.add(slow)
         if threads:
             group.add(lambda stop: stop.wait() and ended.append("thread"))
-        task = asyncio.create_task(group.run_async())
-        await running.wait()
-        task.cancel()
-        while not group.stopping:
-            await asyncio.sleep(0)
-        assert not task.done()
+        task = await cancelled(group, running)
         let_go.set()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -86,12 +92,7 @@ def test_second_cancel_gives_up():
                 await let_go.wait()
 
         group.add(slow)
-        task = asyncio.create_task(group.run_async())
-        await running.wait()
-        task.cancel()
-        while not group.stopping:
-            await asyncio.sleep(0)
-        assert not task.done()
+        task = await cancelled(group, running)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -193,12 +193,14 @@ class Run:
     #: Where coroutines run.
     loop: asyncio.AbstractEventLoop | None = None
     loop_thread: threading.Thread | None = None
-    #: The run is over: that thread ends with its last coroutine.
-    leaving = False
     #: Whether that drives, as in run_async.
     in_loop = False
+    #: The run is over: the loop's thread ends with its last coroutine.
+    leaving = False
     timer: asyncio.TimerHandle | None = None
-    watched = -1
+    #: The library's descriptor, if it is told everything; whether the loop watches it.
+    wakes = -1
+    watched = False
 
     def __init__(self, group: Group, told: bool, ended: Callable[[], None]) -> None:
         self.group = group
@@ -293,7 +295,7 @@ class Run:
                     self.start_loop()
             if self.told:
                 # There may be none left later, when the actors run.
-                check(self.lib.rg_drive_fd(self.pointer), NO_DESCRIPTOR)
+                self.wakes = check(lib.rg_drive_fd(self.pointer), NO_DESCRIPTOR)
             self.driving.acquire()  # not before all is ready
             check(self.lib.rg_drive_begin(self.pointer), "the group can't be run")
             self.handle.running = True
@@ -390,7 +392,7 @@ class Run:
                 value = context.run(actor.execute, self.stop)
             else:
                 value = context.run(actor.execute)
-            code = actor.returned(value) if type(value) is int else 0
+            code = actor.returned(value)
         except BaseException as error:
             code = actor.raised(error)
         self.happened(RETURNED, index, code)
@@ -698,10 +700,8 @@ class Run:
     def drive(self) -> None:
         """On this thread, until the run is over."""
         poller = select.poll()
-        if self.told and self.outcome is None:
-            poller.register(
-                check(lib.rg_drive_fd(self.pointer), NO_DESCRIPTOR), select.POLLIN
-            )
+        if self.told:
+            poller.register(self.wakes, select.POLLIN)
         while self.outcome is None:
             self.carry_on()
             if self.outcome is not None:
@@ -720,8 +720,8 @@ class Run:
     def watch(self) -> None:
         """Has the event loop call `advance` when C code has something to say."""
         assert self.loop is not None
-        self.watched = check(lib.rg_drive_fd(self.pointer), NO_DESCRIPTOR)
-        self.loop.add_reader(self.watched, self.advance)
+        self.loop.add_reader(self.wakes, self.advance)
+        self.watched = True
 
     def watch_stop(self) -> None:
         """C code was given the group while it runs, and may stop it."""
@@ -747,9 +747,9 @@ class Run:
         """The run is over."""
         if self.timer is not None:
             self.timer.cancel()
-        if self.watched >= 0:
+        if self.watched:
             assert self.loop is not None
-            self.loop.remove_reader(self.watched)
+            self.loop.remove_reader(self.wakes)
         self.handle.running = False
         self.stop._set()
         self.outcome = self.step.code
