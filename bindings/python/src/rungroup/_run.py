@@ -178,8 +178,8 @@ class Run:
     news = False
     #: Interrupts to call, one after another, the next one last.
     row: list[int] = []
-    #: An interrupt that the next one must wait for has not returned.
-    pending = False
+    #: Whose interrupt the next one must wait for; -1: nobody's.
+    pending = -1
     _cause: Cause | None = None
 
     opened = retracted = False
@@ -453,14 +453,14 @@ class Run:
         paced = len(row) > CROWD and not self.in_loop
         before, called, slow, waits = len(self.events), 0, CROWD, 0
         while row:
-            if self.pending:
+            if self.pending >= 0:
                 return False
             if self.loop is not None and self.cancel_tasks(row):
                 continue
             index = row.pop()
-            self.pending = bool(row)
+            self.pending = index if row else -1
             if self.interrupt(index):
-                self.pending = False
+                self.pending = -1
             called += 1
             if paced and called % CROWD == 0:
                 missing = self.pace(before + 2 * called - slow)
@@ -554,7 +554,7 @@ class Run:
 
     def interrupt_coroutine_later(self, index: int, actor: Actor) -> None:
         if self.interrupt_coroutine(index, actor):
-            self.go_on()
+            self.go_on(index)
 
     def interrupt_done(self, index: int, actor: Actor, task: asyncio.Task[Any]) -> None:
         self.keep.discard(task)
@@ -568,12 +568,13 @@ class Run:
 
     def interrupted_later(self, index: int) -> None:
         self.happened(INTERRUPTED, index)
-        self.go_on()
+        self.go_on(index)
 
-    def go_on(self) -> None:
-        """With the interrupts in hand."""
-        if self.pending:
-            self.pending = False
+    def go_on(self, index: int) -> None:
+        """With the interrupts in hand, if they wait for this one: told of it, the
+        library may have handed out others already."""
+        if self.pending == index:
+            self.pending = -1
             self.wake()
 
     def leave(self) -> None:
