@@ -18,7 +18,7 @@ use crate::report::ended_by;
 use crate::signals::Listener;
 use crate::stop::Latch;
 use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use crate::sync::{Condvar, Instant, Mutex};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 use crate::systemd::Manager;
 use gate::Gate;
 use helper::Helpers;
@@ -84,6 +84,9 @@ pub struct State {
     /// The last of the interrupts that the host was told to carry out one
     /// after another.
     last_told: Option<usize>,
+    /// The driver waits for `changed`: a notification that nobody waits for
+    /// costs a system call.
+    waiting: bool,
 }
 
 impl State {
@@ -177,6 +180,7 @@ impl Shared {
                 events: VecDeque::new(),
                 pending: None,
                 last_told: None,
+                waiting: false,
             }),
             hosted: AtomicBool::new(false),
             changed: Condvar::default(),
@@ -489,7 +493,9 @@ impl Shared {
                 Step::Wait(until) => {
                     let until = until.map(Duration::from_nanos);
                     let deadline = until.and_then(|until| state.began?.checked_add(until));
+                    state.waiting = true;
                     state = self.changed.wait(state, deadline);
+                    state.waiting = false;
                 }
                 Step::Finish(code) => {
                     if state.machine.has_events() {
@@ -549,9 +555,7 @@ impl Shared {
         let mut state = self.state.lock();
         let now = state.now();
         let effect = state.machine.returned(index, outcome, now)?;
-        let orphaned = effect.last && state.abandoned;
-        drop(state);
-        self.carry(effect, orphaned);
+        self.carry(state, effect);
         Ok(effect)
     }
 
@@ -561,18 +565,19 @@ impl Shared {
         let now = state.now();
         let effect = state.machine.interrupt_returned(index, complaint, now)?;
         state.go_on(index, now);
-        let orphaned = effect.last && state.abandoned;
-        drop(state);
-        self.carry(effect, orphaned);
+        self.carry(state, effect);
         Ok(effect)
     }
 
-    fn carry(&self, effect: Effect, orphaned: bool) {
+    /// Tells those whom the event concerns, without the lock.
+    fn carry(&self, state: MutexGuard<'_, State>, effect: Effect) {
+        let (waiting, orphaned) = (state.waiting, effect.last && state.abandoned);
+        drop(state);
         if effect.first {
             self.stop.set();
         }
         if effect.wake {
-            self.wake_driver();
+            self.wake_driver(waiting);
         }
         if orphaned {
             self.release();
@@ -582,15 +587,14 @@ impl Shared {
     /// Stops the group from outside (rule 9). Also if something else came first,
     /// it is seen to be stopping when this returns.
     pub fn stop(&self, code: i32) {
-        let began = {
-            let mut state = self.state.lock();
-            let now = state.now();
-            state.machine.stop(code, now)
+        let mut state = self.state.lock();
+        let now = state.now();
+        let effect = Effect {
+            first: true,
+            wake: state.machine.stop(code, now),
+            last: false,
         };
-        self.stop.set();
-        if began {
-            self.wake_driver();
-        }
+        self.carry(state, effect);
     }
 
     /// The cause as C sees it; null before there is one. Valid as long as the
@@ -767,9 +771,7 @@ impl Shared {
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        let orphaned = all.last && state.abandoned;
-        drop(state);
-        self.carry(all, orphaned);
+        self.carry(state, all);
         failed.map_or(Ok(now), Err)
     }
 
@@ -786,8 +788,8 @@ impl Shared {
         Ok(wakes.fd())
     }
 
-    fn wake_driver(&self) {
-        if !self.hosted.load(Relaxed) {
+    fn wake_driver(&self, waiting: bool) {
+        if waiting {
             self.changed.notify_one();
         } else if let Some(wakes) = self.wakes.get() {
             wakes.signal();
