@@ -73,6 +73,7 @@ lint: setup ## formatting and static checks
 	cargo clippy --locked --all-targets -- -D warnings
 	@scripts/model.sh lint
 	@$(PYTHON) scripts/check_dependencies.py
+	@$(PYTHON) scripts/mutants.py --check
 	@scripts/go.sh lint
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
 	.venv/bin/ruff check scripts benches examples tests

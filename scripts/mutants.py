@@ -2,7 +2,8 @@
 """Breaks the library in one place after another, in a copy of the checkout, and
 asserts that the tests see each: the model (src/model) or else `cargo test`.
 
-    mutants.py [WORD]    only those whose description contains WORD
+    mutants.py [WORD]     only those whose description contains WORD
+    mutants.py --check    only whether the sources still have what is to be broken
 """
 
 import os
@@ -59,13 +60,14 @@ SHELL = [
     (
         "word: setting it looks for waiters before the change",
         "src/ffi/os.rs",
-        """        let before = self.value.swap(value, Ordering::SeqCst);
-        // Who comes to wait after this sees the new value.
-        if self.waiters.load(Ordering::SeqCst) > 0 {
+        """        self.value.store(value, Ordering::SeqCst);
+        self.wake(count);
 """,
         """        let waiters = self.waiters.load(Ordering::SeqCst);
-        let before = self.value.swap(value, Ordering::SeqCst);
+        self.value.store(value, Ordering::SeqCst);
         if waiters > 0 {
+            self.wake(count);
+        }
 """,
     ),
     (
@@ -87,14 +89,20 @@ SHELL = [
     (
         "gate: actors do not wait at it",
         "src/runner/gate.rs",
-        "self.state.wait(OPEN, None) != CANCELLED",
-        "self.state.get() != CANCELLED",
+        "self.actors.wait(OPEN, None) == OPEN",
+        "self.actors.get() != CANCELLED",
     ),
     (
         "gate: cancelled, it lets actors through",
         "src/runner/gate.rs",
-        "self.state.wait(OPEN, None) != CANCELLED",
-        "self.state.wait(OPEN, None) > CLOSED",
+        "self.actors.wait(OPEN, None) == OPEN",
+        "self.actors.wait(OPEN, None) > CLOSED",
+    ),
+    (
+        "gate: of a crowd, nobody lets the next one through",
+        "src/runner/gate.rs",
+        "            self.actors.wake(1);\n",
+        "",
     ),
     (
         "the driver is woken before the state has changed",
@@ -103,7 +111,7 @@ SHELL = [
         let now = state.now();
         let effect = state.machine.returned(index, outcome, now)?;
 """,
-        """        self.wake_driver();
+        """        self.wake_driver(true);
         let mut state = self.state.lock();
         let now = state.now();
         let mut effect = state.machine.returned(index, outcome, now)?;
@@ -119,14 +127,27 @@ SHELL = [
     (
         "a stop does not wake the driver",
         "src/runner/mod.rs",
-        "        if began {\n            self.wake_driver();\n        }\n",
-        "        let _ = began;\n",
+        "            wake: state.machine.stop(code, now),\n",
+        "            wake: state.machine.stop(code, now) && false,\n",
     ),
     (
         "rg_stop returns before stopping is seen",
         "src/runner/mod.rs",
-        "        self.stop.set();\n        if began {\n",
-        "        if began {\n            self.stop.set();\n",
+        """        let effect = Effect {
+            first: true,
+            wake: state.machine.stop(code, now),
+""",
+        """        let began = state.machine.stop(code, now);
+        let effect = Effect {
+            first: began,
+            wake: began,
+""",
+    ),
+    (
+        "the driver waits without saying so",
+        "src/runner/mod.rs",
+        "                    state.waiting = true;\n",
+        "",
     ),
     (
         "the first interrupt does not wait for the stop to be seen",
@@ -233,8 +254,8 @@ SHELL = [
     (
         "rg_wait returns while the run goes on",
         "src/runner/thread.rs",
-        "        && shared.gate.pass_driver()\n    {\n",
-        "        && shared.gate.pass_driver()\n    {\n        shared.over.set();\n",
+        "            && shared.gate.pass_driver()\n        {\n",
+        "            && shared.gate.pass_driver()\n        {\n            shared.over.set();\n",
     ),
     (
         "a helper is not told of work",
@@ -419,8 +440,17 @@ def sees(command: list[str]) -> str:
     return next((line.strip() for line in said if "FAILED" in line), "fails")
 
 
+def check() -> None:
+    for name, path, old, _ in SHELL + MACHINE:
+        if (count := (ROOT / path).read_text().count(old)) != 1:
+            sys.exit(f"{name}: {path} has the text {count} times; say it anew")
+
+
 def main() -> None:
+    check()
     word = sys.argv[1] if len(sys.argv) > 1 else ""
+    if word == "--check":
+        return
     files = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split("\0")
@@ -436,8 +466,6 @@ def main() -> None:
         if word not in name:
             continue
         text = (ROOT / path).read_text()
-        if text.count(old) != 1:
-            sys.exit(f"{name}: {path} has the text {text.count(old)} times; say it anew")
         (COPY / path).write_text(text.replace(old, new))
         for command in commands:
             if how := sees(command):

@@ -140,6 +140,9 @@ pub fn poll_readable(
     }
 }
 
+/// For [`Word::wake`].
+const ALL: usize = usize::MAX;
+
 /// A number that only grows and that any number of threads can wait for.
 ///
 /// Waiting allocates nothing, not even thread-local data: in a fresh thread a
@@ -162,28 +165,41 @@ impl Word {
         self.value.load(Ordering::SeqCst)
     }
 
-    /// Sets it and wakes all who wait. Gives the number before.
-    pub fn set(&self, value: u32) -> u32 {
-        let before = self.value.swap(value, Ordering::SeqCst);
-        // Who comes to wait after this sees the new value.
+    /// Sets it and wakes all who wait.
+    pub fn set(&self, value: u32) {
+        self.set_and_wake(value, ALL);
+    }
+
+    /// Sets it and wakes so many of those who wait.
+    pub fn set_and_wake(&self, value: u32, count: usize) {
+        self.value.store(value, Ordering::SeqCst);
+        self.wake(count);
+    }
+
+    /// Wakes so many of those who wait.
+    pub fn wake(&self, count: usize) {
+        // Who comes to wait after this sees the value that was set before.
         if self.waiters.load(Ordering::SeqCst) > 0 {
-            self.wake_all();
+            self.wake_waiters(count);
         }
-        before
     }
 
     #[cfg(all(target_os = "linux", not(rungroup_model)))]
-    fn wake_all(&self) {
+    fn wake_waiters(&self, count: usize) {
+        let count = i32::try_from(count).unwrap_or(i32::MAX);
         let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
         // SAFETY: the word is valid for the call; waking reads nothing else.
-        unsafe { libc::syscall(libc::SYS_futex, self.value.as_ptr(), operation, i32::MAX) };
+        unsafe { libc::syscall(libc::SYS_futex, self.value.as_ptr(), operation, count) };
     }
 
     #[cfg(any(not(target_os = "linux"), rungroup_model))]
-    fn wake_all(&self) {
+    fn wake_waiters(&self, count: usize) {
         // Who is about to wait has looked under the lock, and is asleep by now.
         drop(self.lock.lock());
-        self.changed.notify_all();
+        match count {
+            1 => self.changed.notify_one(),
+            _ => self.changed.notify_all(),
+        }
     }
 
     /// Waits until the number is at least `wanted`, or the deadline (`None`:

@@ -342,6 +342,7 @@ impl Shared {
             self.state.lock().machine.retract();
             return Err(error);
         }
+        let threads = crew.actors.len();
         *self.crew.lock() = crew;
         {
             let mut state = self.state.lock();
@@ -360,7 +361,7 @@ impl Shared {
                 _ => None,
             })
             .collect();
-        self.gate.open();
+        self.gate.open(threads);
         for (completion, start, calls) in starts {
             thread::call_start(start, completion, calls);
         }
