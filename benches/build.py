@@ -138,7 +138,11 @@ def python() -> list[System]:
     }
     binding = ROOT / "bindings/python/src"
     if binding.exists():
-        ours = {"rungroup threads": "Python threads", "rungroup coroutines": "coroutines"}
+        ours = {
+            "rungroup threads": "Python threads",
+            "rungroup threads, an Event each": "Python threads",
+            "rungroup coroutines": "coroutines",
+        }
         kinds = ours | kinds
     environment = (f"PYTHONPATH={binding}", f"RUNGROUP_LIBRARY={LIB}/librungroup.so.0")
     program = ("env", *environment, str(VENV_PYTHON), str(SYSTEMS / "cycle.py"))

@@ -16,7 +16,7 @@ RATIOS = [
     ("Go rungroup", "Go oklog/run", [1.25, 1.25, 1.1, 1.0, 1.1, 1.0]),
     ("Go rungroup", "Go errgroup", []),
     ("Python rungroup threads", "Python threading", [0.75, 0.65, 0.65, 0.45]),
-    ("Python rungroup threads", "Python threading, an Event each", []),
+    ("Python rungroup threads, an Event each", "Python threading, an Event each", []),
     ("Python rungroup threads", "Python concurrent.futures", []),
     (
         "Python rungroup coroutines",

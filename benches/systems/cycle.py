@@ -6,6 +6,7 @@ import statistics
 import sys
 import threading
 import time
+from functools import partial
 
 
 class Returned(Exception):
@@ -77,7 +78,7 @@ def memory():
 # -- -- threads -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -- -
 
 
-def rungroup_threads(cycle):
+def rungroup_run(cycle, an_event_each):
     from rungroup import Group
 
     group = Group()
@@ -86,20 +87,30 @@ def rungroup_threads(cycle):
         cycle.await_threads()
         return 7
 
+    def blocks(stop):
+        cycle.note_thread()
+        stop.wait()
+
     group.add(first, lambda: None)
     for _ in range(cycle.actors - 1):
-        stop = threading.Event()
-
-        def blocks(stop=stop):
-            cycle.note_thread()
-            stop.wait()
-
-        group.add(blocks, stop.set)
+        if an_event_each:
+            stop = threading.Event()
+            group.add(partial(blocks, stop), stop.set)
+        else:
+            group.add(blocks)
     try:
         group.run()
     except Exception as failure:
         assert getattr(failure, "code", None) == 7, failure
     cycle.ended()
+
+
+def rungroup_threads(cycle):
+    rungroup_run(cycle, an_event_each=False)
+
+
+def rungroup_events(cycle):
+    rungroup_run(cycle, an_event_each=True)
 
 
 def by_hand(cycle, an_event_each):
@@ -280,6 +291,7 @@ LOOP = asyncio.Runner()  # made once, as in a program
 
 SYSTEMS = {
     "rungroup threads": (run_threads, rungroup_threads),
+    "rungroup threads, an Event each": (run_threads, rungroup_events),
     "threading": (run_threads, threading_event),
     "threading, an Event each": (run_threads, threading_events),
     "concurrent.futures": (run_threads, futures),
