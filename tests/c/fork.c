@@ -72,6 +72,7 @@ static int sticks(void *freedom) {
 
 /* More stacks than the slab that is kept has: that one is unmapped. */
 static void stuck(int others) {
+    int before = threads();
     gate freedom = GATE_INIT;
     rg_group *group = rg_new();
     CHECK_INT(rg_set_grace(group, 1), 0);
@@ -81,15 +82,14 @@ static void stuck(int others) {
     CHECK_INT(rg_run(group), RG_ETIMEDOUT);
     rg_free(group);
     gate_pass(&freedom);
+    await_threads(before); /* it uses what is on this stack */
 }
 
 static void *groups(void *unused) {
     (void)unused;
-    int before = threads();
     for (int round = 1; round < 4; round++) {
         by_signal();
         stuck(round * 2);
-        await_threads(before); /* it uses what is on this stack */
     }
     return NULL;
 }
