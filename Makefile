@@ -106,7 +106,7 @@ model: ## every schedule of small groups, up to a bound; some minutes
 mutants: ## break the library here and there: the tests must see it; long
 	@$(PYTHON) scripts/mutants.py
 
-sanitize: setup ## ThreadSanitizer, the standard library included; some minutes
+sanitize: setup ## Address- and ThreadSanitizer in the library too; some minutes
 	@scripts/sanitize.sh
 
 coverage: setup lib ## lines and branches that all tests reach; RECORD=1: into docs/

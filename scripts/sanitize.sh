@@ -83,6 +83,7 @@ sanitize() { # thread|address
         # shellcheck disable=SC2086  # nothing is no argument
         count "C: conformance $mode" c conformance tests/conformance/conformance.c tests/conformance/cases.txt $mode
     done
+    [ "$sanitizer" = thread ] || count "the model" env RUSTFLAGS= scripts/model.sh address group
 }
 
 case ${1:-} in

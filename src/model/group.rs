@@ -5,7 +5,9 @@
 
 use super::{Depth, check, readable};
 use crate::ffi::exports::*;
-use crate::ffi::handle::{rg_actor, rg_actor_report, rg_cause, rg_completion, rg_group};
+use crate::ffi::handle::{
+    rg_actor, rg_actor_report, rg_cause, rg_completion, rg_group, rg_summary,
+};
 use crate::ffi::os::Word;
 use crate::ffi::pthread;
 use crate::sync::{self, Clock, Condvar, Instant};
@@ -45,10 +47,18 @@ enum How {
     RunElsewhere,
     /// `rg_start` and `rg_wait`.
     Start,
-    /// The host: `rg_drive_next`.
+    /// The host: `rg_drive_next`, when a report said so.
     Drive,
+    /// The same, when the descriptor is readable.
+    DriveByDescriptor,
 }
 use How::*;
+
+impl How {
+    fn driven(self) -> bool {
+        matches!(self, Drive | DriveByDescriptor)
+    }
+}
 
 #[derive(Clone, Copy)]
 struct Plan {
@@ -260,6 +270,7 @@ unsafe extern "C-unwind" fn start(done: *mut rg_completion, userdata: *mut c_voi
 /// One run and its end.
 fn run(plan: Plan) {
     let party = Arc::new(Party::default());
+    let threads = pthread::handles();
     let clock = plan.grace.then(|| Clock::start(1, GRACE / 2));
     // SAFETY: the C interface, used as its header says.
     unsafe {
@@ -324,9 +335,12 @@ fn run(plan: Plan) {
             }
             Start => {
                 assert_eq!(rg_start(group), RG_OK);
+                if readable(rg_done_fd(group)) {
+                    assert!(finished(group), "said to be over, and goes on");
+                }
                 wait(group)
             }
-            Drive => drive(group, &party, &members),
+            Drive | DriveByDescriptor => drive(plan, group, &party, &members),
         };
         party.note(Over);
         // The handle is not to be used after rg_free.
@@ -334,6 +348,10 @@ fn run(plan: Plan) {
             stopper.join().unwrap();
         }
         judge(plan, group, code, &party);
+        if code != RG_ETIMEDOUT {
+            // Of an earlier group there may be some that were stuck.
+            assert!(pthread::handles() <= threads, "not every thread was joined");
+        }
         let freeing = party.clone();
         let frees = spawn(move || freeing.freedom.set(1));
         if plan.again {
@@ -342,7 +360,7 @@ fn run(plan: Plan) {
                 ..PLAN
             });
         }
-        if plan.how == Drive {
+        if plan.how.driven() {
             if code == RG_ETIMEDOUT {
                 party.last.wait(1, None);
             }
@@ -371,12 +389,22 @@ unsafe fn wait(group: *mut rg_group) -> c_int {
     code
 }
 
+unsafe fn finished(group: *mut rg_group) -> bool {
+    // SAFETY: the caller's, and zeroes are a summary.
+    unsafe {
+        let mut summary: rg_summary = std::mem::zeroed();
+        summary.size = size_of::<rg_summary>();
+        assert_eq!(rg_get_summary(group, &mut summary), RG_OK);
+        summary.finished == 1
+    }
+}
+
 unsafe fn add(plan: Plan, group: *mut rg_group, member: &Member) {
     let userdata = ptr::from_ref(member).cast_mut().cast();
     // SAFETY: the members live longer than the group.
     let result = unsafe {
         match member.kind {
-            _ if plan.how == Drive => rg_drive_add(group, ptr::null()),
+            _ if plan.how.driven() => rg_drive_add(group, ptr::null()),
             Completes | CompletesLate => rg_add_async(
                 group,
                 ptr::null(),
@@ -403,14 +431,21 @@ unsafe fn add(plan: Plan, group: *mut rg_group, member: &Member) {
 }
 
 /// The host's part: each actor on a thread of its own, which reports its return.
-unsafe fn drive(group: *mut rg_group, party: &Arc<Party>, members: &[Arc<Member>]) -> c_int {
+unsafe fn drive(
+    plan: Plan,
+    group: *mut rg_group,
+    party: &Arc<Party>,
+    members: &[Arc<Member>],
+) -> c_int {
     let report = |member: &Arc<Member>, step: unsafe fn(&Member) -> c_int| {
         let member = member.clone();
         let thread = spawn(move || {
             // SAFETY: the group is there until the last has reported.
             let effect = unsafe { step(&member) };
             assert!(effect >= 0, "{effect}");
-            if effect & RG_DRIVE_WAKE != 0 {
+            if plan.how == DriveByDescriptor {
+                member.party.news.tell_if_readable();
+            } else if effect & RG_DRIVE_WAKE != 0 {
                 member.party.news.tell();
             }
             if effect & RG_DRIVE_LAST != 0 {
@@ -532,9 +567,9 @@ fn epilogue(plan: Plan, log: &[What]) {
     };
     let started = at(Began(0)).is_some();
     for index in 0..count {
-        let released = match plan.how {
-            Drive => log.len(),
-            _ => at(Released(index)).expect("released"),
+        let released = match plan.how.driven() {
+            true => log.len(),
+            false => at(Released(index)).expect("released"),
         };
         let all = [
             Began(index),
@@ -604,6 +639,7 @@ plans! {
     two_return: [2, 3], RANDOM, [Returns, Returns], {stop: true};
     two_refused: [1, 2], 0, [Returns, Waits], {threads: Some(1)};
     two_driven: [2, 3], RANDOM, [Returns, Waits], {how: Drive, stop: true};
+    two_driven_by_descriptor: [2, 3], RANDOM, [Returns, Waits], {how: DriveByDescriptor, stop: true};
     two_driven_and_stuck: [1, 2], RANDOM, [Waits, StuckInInterrupt], {how: Drive, grace: true, stop: true};
     two_async: [2, 3], RANDOM, [Completes, CompletesLate], {stop: true};
     two_staged: [2, 3], RANDOM, [Waits, Returns], {order: 2, stop: true};

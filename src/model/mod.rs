@@ -10,12 +10,13 @@
 //! allows five; loom's condition variables never time out; and its locks cannot
 //! be statics. What shuttle lacks, every schedule within a bound, is `explore`.
 //! What only loom has, weak memory, is not needed: all atomics are sequentially
-//! consistent but two, which a lock (`hosted`) and a single swap (`Job::left`)
-//! order.
+//! consistent but three, which a lock (`hosted`), the gate's word (`crowded`) and
+//! a single swap (`Job::left`) order.
 
 mod explore;
 mod group;
 mod latch;
+#[cfg(not(rungroup_sanitized))] // AddressSanitizer sees more
 mod poison;
 
 use crate::ffi::{os, pthread};

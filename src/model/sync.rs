@@ -22,7 +22,17 @@ pub struct Mutex<T>(shuttle::sync::Mutex<T>);
 #[derive(Debug)]
 pub struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
-    guard: shuttle::sync::MutexGuard<'a, T>,
+    guard: Option<shuttle::sync::MutexGuard<'a, T>>,
+}
+
+impl<T> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        self.guard = None;
+        // Others may come between this and what follows without a lock.
+        if !std::thread::panicking() {
+            shuttle::thread::sleep(Duration::ZERO);
+        }
+    }
 }
 
 impl<T> Mutex<T> {
@@ -32,12 +42,19 @@ impl<T> Mutex<T> {
 
     pub fn lock(&self) -> MutexGuard<'_, T> {
         let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        MutexGuard { mutex: self, guard }
+        MutexGuard::new(self, guard)
     }
 
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         let guard = self.0.try_lock().ok()?;
-        Some(MutexGuard { mutex: self, guard })
+        Some(MutexGuard::new(self, guard))
+    }
+}
+
+impl<'a, T> MutexGuard<'a, T> {
+    fn new(mutex: &'a Mutex<T>, guard: shuttle::sync::MutexGuard<'a, T>) -> Self {
+        let guard = Some(guard);
+        MutexGuard { mutex, guard }
     }
 }
 
@@ -45,13 +62,13 @@ impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.guard
+        self.guard.as_ref().expect("held until it is dropped")
     }
 }
 
 impl<T> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.guard
+        self.guard.as_mut().expect("held until it is dropped")
     }
 }
 

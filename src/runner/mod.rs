@@ -75,8 +75,6 @@ pub struct State {
     began: Option<Instant>,
     /// Whether the library runs some of the actors.
     crewed: bool,
-    /// The handle is gone; the last stuck actor releases the rest (rule 11).
-    abandoned: bool,
     /// For the observer, oldest first.
     events: VecDeque<Event>,
     /// Handed out by the machine, and to be carried out once `events` is empty.
@@ -176,7 +174,6 @@ impl Shared {
                 machine: Machine::new(),
                 began: None,
                 crewed: false,
-                abandoned: false,
                 events: VecDeque::new(),
                 pending: None,
                 last_told: None,
@@ -572,16 +569,13 @@ impl Shared {
 
     /// Tells those whom the event concerns, without the lock.
     fn carry(&self, state: MutexGuard<'_, State>, effect: Effect) {
-        let (waiting, orphaned) = (state.waiting, effect.last && state.abandoned);
+        let waiting = state.waiting;
         drop(state);
         if effect.first {
             self.stop.set();
         }
         if effect.wake {
             self.wake_driver(waiting);
-        }
-        if orphaned {
-            self.release();
         }
     }
 
@@ -636,8 +630,8 @@ impl Shared {
         }
     }
 
-    /// Gives up the handle: releases the actors now, or leaves that to the
-    /// last stuck one (rules 11, 13). True: there is one. Refused while the group
+    /// Gives up the handle: releases the actors now, or leaves that to the last
+    /// share, which a stuck one has (rules 11, 13). True: there is one. Refused while the group
     /// runs.
     pub fn abandon(&self) -> Result<bool, Error> {
         {
@@ -648,15 +642,11 @@ impl Shared {
             }
         }
         self.join_driver();
-        let outstanding = {
-            let mut state = self.state.lock();
-            state.abandoned = true;
-            state.machine.outstanding()
-        };
-        if outstanding == 0 {
+        let stuck = self.with(|machine| machine.outstanding()) > 0;
+        if !stuck {
             self.release();
         }
-        Ok(outstanding > 0)
+        Ok(stuck)
     }
 
     /// Keeps the handle as long as there is a share of the rest.
@@ -837,7 +827,7 @@ pub type CompletionSlot = Mutex<Option<Arc<Shared>>>;
 
 /// An async actor completed (rule 4), once.
 pub fn complete(completion: &Completion, outcome: Outcome) -> Result<(), Error> {
-    // Taken first: the last completion of an abandoned group frees the handle.
+    // Taken first: the last share of a group given up frees the completion as well.
     let index = completion.index();
     let shared = completion.slot().lock().take().ok_or(Error::State)?;
     shared.returned(index, outcome).map(drop)
