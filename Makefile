@@ -72,6 +72,7 @@ lint: setup ## formatting and static checks
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	@scripts/model.sh lint
+	@scripts/sanitize.sh lint
 	@$(PYTHON) scripts/check_dependencies.py
 	@$(PYTHON) scripts/mutants.py --check
 	@scripts/go.sh lint
@@ -106,7 +107,7 @@ model: ## every schedule of small groups, up to a bound; some minutes
 mutants: ## break the library here and there: the tests must see it; long
 	@$(PYTHON) scripts/mutants.py
 
-sanitize: setup ## Address- and ThreadSanitizer in the library too; some minutes
+sanitize: setup ## Address- and ThreadSanitizer, helgrind; some minutes
 	@scripts/sanitize.sh
 
 coverage: setup lib ## lines and branches that all tests reach; RECORD=1: into docs/

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Breaks the library in one place after another, in a copy of the checkout, and
 asserts that the tests see each: the model (src/model), without AddressSanitizer or
-with it, or else `cargo test`.
+with it, or else `cargo test`; the races helgrind.
 
     mutants.py [WORD]     only those whose description contains WORD
     mutants.py --check    only whether the sources still have what is to be broken
@@ -22,6 +22,7 @@ HANGS = 1200  # seconds
 LATCH, GROUP = ["scripts/model.sh", "latch"], ["scripts/model.sh", "group"]
 ADDRESS = ["scripts/model.sh", "address", "group"]
 CARGO = ["cargo", "--locked", "test"]
+HELGRIND = ["scripts/sanitize.sh", "helgrind"]
 
 # What is broken; the file; the text there, and what is put in its place.
 SHELL = [
@@ -384,6 +385,48 @@ MACHINE = [
     ),
 ]
 
+RACES = [
+    (
+        "race: the machine is used when its lock is free again",
+        "src/runner/mod.rs",
+        "        look(&mut self.state.lock().machine)\n",
+        "        let machine = {\n            let mut state = self.state.lock();\n"
+        "            &raw mut state.machine\n        };\n"
+        "        #[allow(unsafe_code)]\n"
+        "        look(unsafe { &mut *machine })\n",
+    ),
+    (
+        "race: a helper is looked at without its lock",
+        "src/runner/helper.rs",
+        "        self.desk.lock().busy\n    }",
+        "        let busy = {\n            let desk = self.desk.lock();\n"
+        "            &raw const desk.busy\n        };\n"
+        "        #[allow(unsafe_code)]\n"
+        "        unsafe { *busy }\n    }",
+    ),
+    (
+        "race: the second to let go of a job does not come after the first",
+        "src/runner/thread.rs",
+        "if (*job).left.swap(true, Ordering::AcqRel) {",
+        "if (*job).left.swap(true, Ordering::Relaxed) {",
+    ),
+    (
+        "race: who waits for a word does not come after who sets it",
+        "src/ffi/os.rs",
+        "        self.value.store(value, Ordering::SeqCst);\n",
+        "        self.value.store(value, Ordering::Relaxed);\n",
+    ),
+    (
+        "race: two locks in either order",
+        "src/runner/mod.rs",
+        "        let actors = self.actors.lock();\n"
+        "        actors[index].as_ref().map(|actor| actor.calls)\n",
+        "        let actors = self.actors.lock();\n"
+        "        let _state = self.state.lock();\n"
+        "        actors[index].as_ref().map(|actor| actor.calls)\n",
+    ),
+]
+
 
 def sees(command: list[str]) -> str:
     """What the first failure says of the mutant; empty: the tests see nothing."""
@@ -423,11 +466,11 @@ def sees(command: list[str]) -> str:
         return "hangs"
     if command is not CARGO and (" panicked at " in output or "ERROR: Addr" in output):
         return said[-1].strip()
-    return next((line.strip() for line in said if "FAILED" in line), "fails")
+    return next((line.strip() for line in said if "FAIL" in line), "fails")
 
 
 def check() -> None:
-    for name, path, old, _ in SHELL + MACHINE:
+    for name, path, old, _ in SHELL + MACHINE + RACES:
         if (count := (ROOT / path).read_text().count(old)) != 1:
             sys.exit(f"{name}: {path} has the text {count} times; say it anew")
 
@@ -445,7 +488,11 @@ def main() -> None:
         shutil.copyfile(ROOT / name, COPY / name)
         shutil.copymode(ROOT / name, COPY / name)
     killed = survived = 0
-    suites = [(SHELL, [LATCH, GROUP, ADDRESS, CARGO]), (MACHINE, [CARGO])]
+    suites = [
+        (SHELL, [LATCH, GROUP, ADDRESS, CARGO]),
+        (MACHINE, [CARGO]),
+        (RACES, [HELGRIND]),
+    ]
     for name, path, old, new, commands in (
         (*mutant, commands) for mutants, commands in suites for mutant in mutants
     ):

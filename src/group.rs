@@ -7,13 +7,12 @@ use crate::machine::{Machine, Order, Outcome};
 use crate::report::Report;
 use crate::runner::Shared;
 use crate::stop::Latch;
-use crate::sync::{Instant, Mutex};
+use crate::sync::{Arc, Instant, Mutex, Weak};
 use crate::text;
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::fmt;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 type BoxedError = Box<dyn std::error::Error + Send + Sync>;

@@ -21,6 +21,9 @@
 //! Where to read on: [`Group`] for the Rust API, `include/rungroup.h` for the C
 //! interface, [`machine`] for the rules themselves, `runner` for the threads.
 
+// Methods of `Arc<Self>`, for an Arc that is not the standard library's.
+#![cfg_attr(rungroup_helgrind, feature(arbitrary_self_types))]
+
 #[cfg(not(unix))]
 compile_error!("rungroup needs a Unix: pthreads, poll and sigaction");
 
@@ -35,6 +38,7 @@ mod runner;
 mod signals;
 mod stop;
 #[cfg_attr(rungroup_model, path = "model/sync.rs")]
+#[cfg_attr(rungroup_helgrind, path = "ffi/helgrind.rs")]
 mod sync;
 mod systemd;
 mod text;

@@ -6,7 +6,9 @@
 //! (`runner/thread.rs`). What a lock would then keep in a thread-local, as
 //! parking_lot does, is made anew and leaked; these keep nothing there.
 
-pub use std::sync::{MutexGuard, atomic};
+/// Those of statics and handlers of signals, which are no steps of the model's.
+pub use std::sync::atomic as unmodelled;
+pub use std::sync::{Arc, MutexGuard, OnceLock, Weak, atomic};
 pub use std::thread_local;
 pub use std::time::Instant;
 

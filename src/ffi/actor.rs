@@ -6,13 +6,12 @@ use super::handle::{Completion, rg_cause, rg_completion};
 use crate::error::Error;
 use crate::machine::{Message, Outcome};
 use crate::signals::Listener;
-use crate::sync::Mutex;
+use crate::sync::{Arc, Mutex};
 use crate::text;
 use std::any::Any;
 use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::Arc;
 
 /// Runs an actor; see `rg_execute_fn`.
 pub type Execute = unsafe extern "C-unwind" fn(*mut c_void) -> c_int;

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::machine::{self, Event, EventKind, Message, NO_MESSAGE, Order, Outcome, Record, Stuck};
 use crate::report::Report;
 use crate::runner::{self, CompletionSlot, Driver, HostEvent, HostStep, Shared};
-use crate::sync::{Instant, Mutex};
+use crate::sync::{Arc, Instant, Mutex};
 use crate::text;
 use libc::{c_char, c_int, c_void, pollfd};
 use std::ffi::{CStr, CString};
@@ -17,7 +17,6 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::Arc;
 use std::time::Duration;
 
 // ---- the types of the header -------------------------------------------------

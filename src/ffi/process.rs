@@ -1,8 +1,8 @@
 //! What all groups of a process share.
 
+use crate::sync::unmodelled::{AtomicPtr, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A locked value of which each process has one of its own. The child of a fork
 /// begins with a new one: a thread that held the lock is not there to unlock

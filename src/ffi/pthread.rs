@@ -1,9 +1,9 @@
 //! Threads, as pthreads have them. The model's are in `model/pthread.rs`.
 
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use libc::{pthread_key_t as Key, pthread_t as Id};
 

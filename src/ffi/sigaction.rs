@@ -9,11 +9,11 @@
 
 use super::os::{Event, signal_fd};
 use super::process::{self, PerProcess};
+use crate::sync::unmodelled::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering::SeqCst};
+use crate::sync::{Arc, Weak};
 use libc::{c_int, c_void, sigaction, siginfo_t};
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Weak};
 use std::{io, ptr};
 
 const SIGNALS: usize = 65;

@@ -6,13 +6,15 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 pub use shuttle::sync::atomic;
 pub use shuttle::thread_local;
+pub use std::sync::atomic as unmodelled;
+pub use std::sync::{Arc, OnceLock, Weak};
 
 /// See `sync.rs`.
 #[derive(Debug, Default)]

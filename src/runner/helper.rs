@@ -5,8 +5,7 @@
 use super::thread::{Job, Thread};
 use super::{DEFAULT_STACK, Shared};
 use crate::error::Error;
-use crate::sync::{Condvar, Mutex};
-use std::sync::Arc;
+use crate::sync::{Arc, Condvar, Mutex};
 
 /// Shared between the driver and one helper.
 pub type HelperRef = Arc<Helper>;

@@ -18,14 +18,13 @@ use crate::report::ended_by;
 use crate::signals::Listener;
 use crate::stop::Latch;
 use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
+use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::systemd::Manager;
 use gate::Gate;
 use helper::Helpers;
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::os::fd::RawFd;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use thread::{Job, Thread};
 

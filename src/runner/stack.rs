@@ -8,13 +8,12 @@
 //! Whatever fails here falls back to stacks of the C library's.
 #![allow(unsafe_code)]
 
-use crate::sync::Mutex;
+#[cfg(target_os = "linux")]
+use crate::sync::unmodelled::{AtomicU8, Ordering::Relaxed};
+use crate::sync::{Arc, Mutex};
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::Arc;
-#[cfg(target_os = "linux")]
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// The most stacks that a slab in the cache has: it may hold on to [`WARM`]
 /// bytes of memory for each.

@@ -18,12 +18,11 @@ use crate::ffi::process::PerProcess;
 use crate::ffi::pthread::{self, NAME};
 use crate::machine::{Event, Message, Outcome};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::thread_local;
+use crate::sync::{Arc, thread_local};
 use crate::text;
 use std::cell::Cell;
 use std::ffi::{CStr, c_void};
 use std::ptr;
-use std::sync::Arc;
 
 /// What a thread of the library is there for, and what it keeps alive.
 ///
