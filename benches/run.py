@@ -30,7 +30,7 @@ SLOW_ROUNDS = 1 if QUICK else 3
 LONG_NS = 300_000_000  # a cycle of which fewer rounds are enough
 LONG_ROUNDS = 7
 FOOTPRINTS = 1000  # actors
-PATIENCE = 600  # seconds for one round
+PATIENCE = 120  # seconds for one round
 MODES = ("bar", "imm")
 
 

@@ -45,12 +45,14 @@ static void with_jthread() {
         } else {
             threads.emplace_back([](std::stop_token stop) {
                 note_start();
-                std::atomic<bool> stopped = false;
+                // An int is a futex of its own. Others share a few, whose waiters
+                // all wake for each notification.
+                std::atomic<int> stopped = 0;
                 std::stop_callback wake(stop, [&] {
-                    stopped = true;
+                    stopped = 1;
                     stopped.notify_one();
                 });
-                stopped.wait(false);
+                stopped.wait(0);
             });
         }
     }
