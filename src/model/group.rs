@@ -144,9 +144,14 @@ impl News {
         }
     }
 
-    fn wait(&self, deadline: Option<Instant>) {
+    /// `polls`: what counts is whether the descriptor is readable when it looks.
+    fn wait(&self, polls: bool, deadline: Option<Instant>) {
         let mut any = self.any.lock();
-        while !*any && deadline.is_none_or(|deadline| Instant::now() < deadline) {
+        let is_any = |any: bool| match self.fd.get() {
+            Some(&fd) if polls => readable(fd),
+            _ => any,
+        };
+        while !is_any(*any) && deadline.is_none_or(|deadline| Instant::now() < deadline) {
             any = self.changed.wait(any, deadline);
         }
         *any = false;
@@ -491,7 +496,7 @@ unsafe fn drive(
                 RG_STEP_WAIT => {
                     let time = u64::try_from(value).ok().map(Duration::from_nanos);
                     let deadline = time.and_then(|time| Instant::now().checked_add(time));
-                    party.news.wait(deadline);
+                    party.news.wait(plan.how == DriveByDescriptor, deadline);
                 }
                 RG_STEP_FINISH => return value as c_int,
                 error => panic!("{error}"),
