@@ -54,9 +54,9 @@ type run struct {
 	executeIDs, interruptIDs []atomic.Uint64
 }
 
-// few actors have a run in one piece of memory: making a small group costs
-// little else.
-const few = 8
+// few actors, as a process usually has, have a run in one piece of memory:
+// making a small group costs little else.
+const few = 4
 
 type runOfFew struct {
 	run
