@@ -80,11 +80,13 @@ mod tests {
     fn a_panic_while_it_is_held_leaves_it_as_it_is() {
         let lock = Mutex::new(1);
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            *lock.lock() = 2;
+            let mut held = lock.lock();
+            *held = 2;
             assert!(lock.try_lock().is_none());
-            std::panic::panic_any(());
+            std::panic::panic_any("while it is held");
         }));
-        assert!(panicked.is_err());
+        let with = panicked.expect_err("it panicked");
+        assert_eq!(with.downcast_ref(), Some(&"while it is held"));
         assert_eq!(lock.try_lock().map(|held| *held), Some(2));
         assert_eq!(*lock.lock(), 2);
     }
