@@ -74,7 +74,8 @@ class Life:
         group.add(descriptor)
         group.add(ends, lambda: None)
         if ended_by == "signal":
-            group.add_signals(signal.SIGUSR1)
+            if not self.tried(lambda: group.add_signals(signal.SIGUSR1) or True):
+                return None
         elif ended_by == "native":
             number = (ctypes.c_int * 1)(signal.SIGUSR2)
             add = _ffi.lib.rg_add_signals

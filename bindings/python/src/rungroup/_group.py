@@ -286,6 +286,9 @@ class Group:
         handler that the program set by `signal.signal` is called too. A signal
         that was ignored when the run began stays ignored. `run` may be called
         on any thread.
+
+        Raises ValueError for what is not a signal or can't be caught, MemoryError
+        if there is no memory, and StateError if the group runs or has run.
         """
         actor = SignalActor(signals)
         entry = Actor("signals", actor.execute, actor.interrupt)
