@@ -106,9 +106,11 @@ def go() -> list[System]:
         config.mkdir(exist_ok=True)
         (config / "rungroup.pc").write_text(
             "Name: rungroup\nDescription: as built here\nVersion: 0\n"
-            f"Cflags: -I{ROOT}/include\nLibs: -L{LIB} -lrungroup -Wl,-rpath,{LIB}\n"
+            f"Cflags: -I{ROOT}/include\nLibs: -lrungroup\n"
         )
         environment["PKG_CONFIG_PATH"] = str(config)
+        # Not by pkg-config: Go keeps what it said to another build.
+        environment["CGO_LDFLAGS"] = f"-L{LIB} -Wl,-rpath,{LIB}"
         names, tags = ["rungroup", *names], "rungroup,rungroup_dynamic"
         use = ("-require=rungroup@v0.0.0", f"-replace=rungroup={binding}")
         run("go", "mod", "edit", *use, cwd=copy)
