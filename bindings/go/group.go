@@ -249,7 +249,7 @@ func (g *Group) begin() (*run, action, error) {
 	if g.over {
 		return nil, 0, ErrState
 	}
-	if g.native != nil && g.run == nil {
+	if (g.native != nil || g.logger != nil) && g.run == nil {
 		if err := g.opened(); err != nil {
 			return nil, 0, err
 		}
@@ -258,7 +258,7 @@ func (g *Group) begin() (*run, action, error) {
 	var first action
 	var err error
 	switch {
-	case g.native == nil:
+	case g.native == nil && g.logger == nil:
 		var with settings
 		if with, err = g.settings(); err == nil {
 			r.native, first, err = openAndBegin(with, g.pending, &r.step)
@@ -272,7 +272,7 @@ func (g *Group) begin() (*run, action, error) {
 		return nil, 0, err
 	}
 	g.native, g.run, g.pending = r.native, r, 0
-	r.told(first) // an actor of C code's may have returned already
+	r.follow(first) // an actor of C code's may have returned already
 	return r, first, nil
 }
 

@@ -56,14 +56,22 @@ static rg_group *go_new(int order, int64_t grace_ms, int observed, go_log **log)
 	return group;
 }
 
+// rg_summary without the text, which lives no longer than the group, and
+// without pointers, which cgo would look at in every call.
+typedef struct {
+	int finished, code, stopping, cause_code;
+	int64_t cause_index, started_ns, stopping_ns, end_ns, grace_ns;
+	int order;
+} go_summary;
+
 // What is known of a group, and of its first actors.
-static void go_snapshot(rg_group *group, rg_summary *summary, rg_drive_record *records,
+static void go_snapshot(rg_group *group, go_summary *kept, rg_drive_record *records,
 		size_t count) {
-	summary->size = sizeof *summary;
-	rg_get_summary(group, summary);
+	rg_summary now = {.size = sizeof now};
+	rg_get_summary(group, &now);
+	*kept = (go_summary){now.finished, now.code, now.stopping, now.cause_code,
+		now.cause_index, now.started_ns, now.stopping_ns, now.end_ns, now.grace_ns, now.order};
 	rg_drive_records(group, records, count);
-	// It lives as long as the group, and the copy longer.
-	summary->cause_message = NULL;
 }
 
 static int go_report(rg_group *group, const rg_drive_event *events, size_t count,
@@ -72,12 +80,16 @@ static int go_report(rg_group *group, const rg_drive_event *events, size_t count
 	return rg_drive_report(group, events, count, now_ns, next);
 }
 
-// Besides, if all is over and nobody else needs the group, keeps a snapshot of
-// it and frees it.
-static int go_report_last(rg_group *group, const rg_drive_event *events, size_t count,
-		int64_t now_ns, rg_step *next, rg_summary *summary, rg_drive_record *records,
-		size_t actors) {
-	int kind = go_report(group, events, count, now_ns, next);
+// Reports two arrays. If all is over and nobody else needs the group, keeps a
+// snapshot of it and frees it.
+static int go_report_last(rg_group *group, const rg_drive_event *interrupts, size_t interrupted,
+		const rg_drive_event *events, size_t count, int64_t now_ns, rg_step *next,
+		go_summary *summary, rg_drive_record *records, size_t actors) {
+	int kind = 0;
+	if (interrupted > 0)
+		kind = rg_drive_report(group, interrupts, interrupted, now_ns, NULL);
+	if (kind == 0)
+		kind = go_report(group, events, count, now_ns, next);
 	if (kind == RG_STEP_FINISH && next->stuck == 0) {
 		go_snapshot(group, summary, records, actors);
 		rg_free(group);
@@ -100,20 +112,15 @@ static int go_begin(rg_group *group, size_t more, rg_step *next) {
 	return error ? error : go_report(group, NULL, 0, 0, next);
 }
 
-// go_new and go_begin; no group is left if that fails.
-static int go_open(int order, int64_t grace_ms, int observed, go_log **log, size_t more,
-		rg_step *next, rg_group **made) {
-	rg_group *group = go_new(order, grace_ms, observed, log);
-	if (group == NULL)
-		return RG_ENOMEM;
-	int kind = go_begin(group, more, next);
-	if (kind < 0) {
-		go_free(group, *log);
-		*log = NULL;
+// go_new and go_begin, for a group without a log; no group is left if that fails.
+static rg_group *go_open(int order, int64_t grace_ms, size_t more, rg_step *next, int *kind) {
+	rg_group *group = go_new(order, grace_ms, 0, NULL);
+	*kind = group == NULL ? RG_ENOMEM : go_begin(group, more, next);
+	if (*kind < 0) {
+		rg_free(group);
 		group = NULL;
 	}
-	*made = group;
-	return kind;
+	return group;
 }
 
 typedef void (*go_handler)(int, siginfo_t *, void *);
@@ -166,6 +173,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -201,10 +209,18 @@ func newEvent(kind, index, code int, nanos int64) event {
 	return event{index: C.size_t(index), kind: C.int(kind), code: C.int(code), time_ns: C.int64_t(nanos)}
 }
 
+// publish makes the slot the event, for all who see it published.
+func publish(slot *event, e event) {
+	slot.index, slot.code, slot.time_ns = e.index, e.code, e.time_ns
+	atomic.StoreInt32((*int32)(&slot.kind), int32(e.kind))
+}
+
+func published(slot *event) bool { return atomic.LoadInt32((*int32)(&slot.kind)) != 0 }
+
 type (
 	event   = C.rg_drive_event
 	record  = C.rg_drive_record
-	summary = C.rg_summary
+	summary = C.go_summary
 )
 
 // native is the library's group. Its owner's lock is held for every call.
@@ -239,12 +255,12 @@ func open(with settings) (*native, error) {
 	return n, nil
 }
 
-// openAndBegin is open, addMany and begin at once.
+// openAndBegin is open, addMany and begin at once, for a group without a log.
 func openAndBegin(with settings, count int, s *stepper) (*native, action, error) {
-	n := new(native)
-	order, grace, observed := with.native()
-	first, err := outcome(C.go_open(order, grace, observed, &n.log, C.size_t(count), &s.next, &n.group))
-	return n, first, err
+	order, grace, _ := with.native()
+	group := C.go_open(order, grace, C.size_t(count), &s.next, &s.kind)
+	first, err := outcome(s.kind)
+	return &native{group: group}, first, err
 }
 
 func (n *native) freeWhenForgotten() { runtime.SetFinalizer(n, (*native).close) }
@@ -314,7 +330,10 @@ func (n *native) wakes() (int, error) {
 }
 
 // stepper is where the library puts what to do next.
-type stepper struct{ next C.rg_step }
+type stepper struct {
+	next C.rg_step
+	kind C.int
+}
 
 // action is what to do.
 type action int
@@ -373,8 +392,9 @@ func (n *native) report(events []event, now int64, s *stepper) (action, error) {
 }
 
 // reportLast besides takes a snapshot and closes, if all is over.
-func (n *native) reportLast(events []event, now int64, s *stepper, kept *Report) (action, error) {
-	kind := C.go_report_last(n.group, unsafe.SliceData(events), C.size_t(len(events)), C.int64_t(now), &s.next,
+func (n *native) reportLast(interrupts, events []event, now int64, s *stepper, kept *Report) (action, error) {
+	kind := C.go_report_last(n.group, unsafe.SliceData(interrupts), C.size_t(len(interrupts)),
+		unsafe.SliceData(events), C.size_t(len(events)), C.int64_t(now), &s.next,
 		&kept.summary, unsafe.SliceData(kept.records), C.size_t(len(kept.records)))
 	if action(kind) == finish && !s.stuck() {
 		n.group = nil
@@ -438,7 +458,7 @@ func (n *native) fetchLog() []logged {
 }
 
 // format has the library write a report that was kept.
-func format(s summary, message string, actors []ActorReport, records []record, trace bool) string {
+func format(kept summary, message string, actors []ActorReport, records []record, trace bool) string {
 	var all *C.rg_actor_report
 	if len(actors) > 0 {
 		all = (*C.rg_actor_report)(C.calloc(C.size_t(len(actors)), C.sizeof_rg_actor_report))
@@ -452,10 +472,15 @@ func format(s summary, message string, actors []ActorReport, records []record, t
 		to.message = cText(actors[i].Message)
 		to.complaint = cText(actors[i].Complaint)
 		to.state, to.code, to.stuck = C.int(r.state), r.code, C.int(r.stuck)
-		to.started_ns, to.returned_ns = s.started_ns, r.returned_ns
+		to.started_ns, to.returned_ns = kept.started_ns, r.returned_ns
 		to.interrupting_ns, to.interrupted_ns = r.interrupting_ns, r.interrupted_ns
 	}
-	s.cause_message = cText(message)
+	s := C.rg_summary{
+		size: C.sizeof_rg_summary, finished: kept.finished, code: kept.code,
+		stopping: kept.stopping, cause_code: kept.cause_code, cause_index: kept.cause_index,
+		cause_message: cText(message), started_ns: kept.started_ns,
+		stopping_ns: kept.stopping_ns, end_ns: kept.end_ns, grace_ns: kept.grace_ns, order: kept.order,
+	}
 	defer func() {
 		for _, actor := range given {
 			C.free(unsafe.Pointer(actor.name))

@@ -90,8 +90,7 @@ func (g *Group) Report() *Report {
 			r = newRun(g)
 		} else {
 			// What the goroutine in Run has not told yet.
-			r.flushTexts()
-			r.native.tell(r.take(), now())
+			r.tell(r.untold())
 			r.wakeUp()
 		}
 		kept = r.snapshot()

@@ -5,10 +5,11 @@ package rungroup
 import (
 	"context"
 	"log/slog"
-	"math"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -27,6 +28,11 @@ type run struct {
 	// heard are the signals that the library's own actors listen for.
 	heard []os.Signal
 
+	// errs are the actors' errors, each written by its actor before its event.
+	errs []error
+	// Of runs with a grace, for the stacks of those that are stuck.
+	executeIDs, interruptIDs []atomic.Uint64
+
 	step   stepper
 	cause  error
 	caused bool
@@ -34,24 +40,84 @@ type run struct {
 	kept Report
 	// row is what is left to do of a row of interrupts.
 	row row
+	// told is how many of events the library had been told when it gave step,
+	// ended how many interrupts the goroutine in Run has called itself since.
+	told, ended int
+	interrupts  log
+	wake        chan struct{}
 
-	// errs are the actors' errors, each written by its actor before its event.
-	errs []error
-	wake chan struct{}
-
-	mu sync.Mutex
-	// events never grow beyond their capacity, so that those that are taken
-	// stay where they are.
-	events []event
-	taken  int
-	// target is how many events wake the driver.
-	target int
-	// late is how many events are missing after the end; 0: none will come.
-	late       int
+	mu         sync.Mutex // of complaints
 	complaints map[int]error
 
-	// Of runs with a grace, for the stacks of those that are stuck.
-	executeIDs, interruptIDs []atomic.Uint64
+	// Last, since all actors write to it, and read what comes first.
+	events queue
+}
+
+// queue is what happened in the goroutines of actors and interrupts, in order.
+type queue struct {
+	slots   []event // one for each event that may come
+	taken   int
+	claimed atomic.Int64
+	// target is how many events wake the goroutine in Run; once that has
+	// returned, less than 0, it is how many there will be.
+	target atomic.Int64
+}
+
+// put adds an event. To one of those that come at the same time it says that
+// there are as many as are waited for, or as there will be.
+func (q *queue) put(e event) (enough, last bool) {
+	place := q.claimed.Add(1)
+	publish(&q.slots[place-1], e)
+	target := q.target.Load()
+	return place == target, place == -target
+}
+
+// await sets how many are waited for, unless they are here: true.
+func (q *queue) await(count int) bool {
+	if q.claimed.Load() >= int64(count) {
+		return true
+	}
+	q.target.Store(int64(count))
+	return q.claimed.Load() >= int64(count)
+}
+
+// end sets how many there will be; true: they are here.
+func (q *queue) end(count int) bool {
+	q.target.Store(int64(-count))
+	return q.claimed.Load() >= int64(count)
+}
+
+// take gives those that were not taken, with the group's lock held.
+func (q *queue) take() []event {
+	events := q.slots[q.taken:q.claimed.Load()]
+	for i := range events {
+		// Nothing is waited for between a claim and what fulfils it.
+		for !published(&events[i]) {
+			runtime.Gosched()
+		}
+	}
+	q.taken += len(events)
+	return events
+}
+
+// log is what happened in the goroutine in Run, in order.
+type log struct {
+	slots []event
+	taken int
+	count atomic.Int64
+}
+
+func (l *log) put(e event) {
+	count := l.count.Load()
+	l.slots[count] = e
+	l.count.Store(count + 1)
+}
+
+// take is as that of queue.
+func (l *log) take() []event {
+	events := l.slots[l.taken:l.count.Load()]
+	l.taken += len(events)
+	return events
 }
 
 // few actors, as a process usually has, have a run in one piece of memory:
@@ -60,9 +126,10 @@ const few = 4
 
 type runOfFew struct {
 	run
-	errs    [few]error
-	events  [2 * few]event
-	records [few]record
+	errs       [few]error
+	events     [few]event
+	interrupts [few]event
+	records    [few]record
 }
 
 // newRun is ready for events, which come once its goroutines are started.
@@ -72,16 +139,20 @@ func newRun(g *Group) *run {
 	if count <= few {
 		all := new(runOfFew)
 		r = &all.run
-		r.errs, r.events, r.kept.records = all.errs[:count], all.events[:0], all.records[:count]
+		r.errs, r.kept.records = all.errs[:count], all.records[:count]
+		r.events.slots, r.interrupts.slots = all.events[:count], all.interrupts[:count]
 	} else {
-		r = &run{errs: make([]error, count), events: make([]event, 0, 2*count)}
+		r = &run{errs: make([]error, count)}
 		r.kept.records = make([]record, count)
+		events := make([]event, 2*count)
+		r.events.slots, r.interrupts.slots = events[:count], events[count:]
 	}
 	r.group, r.native, r.shared = g, g.native, g.shared
 	r.actors, r.names = g.actors, g.names
 	r.wake = make(chan struct{}, 1)
-	r.target = math.MaxInt
 	if g.graced {
+		// The interrupts end in goroutines of their own.
+		r.events.slots = make([]event, 2*count)
 		r.executeIDs = make([]atomic.Uint64, count)
 		r.interruptIDs = make([]atomic.Uint64, count)
 	}
@@ -135,13 +206,13 @@ func (r *run) steps(next action) {
 func (r *run) advance() action {
 	g := r.group
 	g.mu.Lock()
-	r.flushTexts()
 	next, err := r.report()
+	r.told, r.ended = r.events.taken, 0
 	if err != nil {
 		g.mu.Unlock()
 		panic("rungroup: the library refused what happened: " + err.Error())
 	}
-	r.told(next)
+	r.follow(next)
 	if r.native.group == nil {
 		r.end()
 	}
@@ -150,8 +221,8 @@ func (r *run) advance() action {
 	return next
 }
 
-// told takes in what the library says is next, with the group's lock held.
-func (r *run) told(next action) {
+// follow takes in what the library says is next, with the group's lock held.
+func (r *run) follow(next action) {
 	if next != wait {
 		r.group.closeStops()
 	}
@@ -166,9 +237,14 @@ func (r *run) told(next action) {
 func (r *run) report() (action, error) {
 	if r.shared || r.group.logger != nil {
 		// The library is asked more, once all is over.
-		return r.native.report(r.take(), now(), &r.step)
+		events := r.untold()
+		if r.shared {
+			r.tell(events)
+			events = nil
+		}
+		return r.native.report(events, now(), &r.step)
 	}
-	return r.native.reportLast(r.take(), now(), &r.step, &r.kept)
+	return r.native.reportLast(r.interrupts.take(), r.events.take(), now(), &r.step, &r.kept)
 }
 
 // epoch is from when the library is told times.
@@ -176,22 +252,21 @@ var epoch = time.Now()
 
 func now() int64 { return int64(time.Since(epoch)) }
 
-// take gives the events that the library was not told.
-func (r *run) take() []event {
-	r.mu.Lock()
-	events := r.events[r.taken:]
-	r.taken = len(r.events)
-	r.target = math.MaxInt
-	r.mu.Unlock()
+// untold is what happened and the library was not told, in order.
+func (r *run) untold() []event {
+	events := append([]event(nil), r.interrupts.take()...)
+	events = append(events, r.events.take()...)
+	sort.SliceStable(events, func(i, j int) bool { return events[i].time_ns < events[j].time_ns })
 	return events
 }
 
-// flushTexts tells what happened with its texts, where C code may ask for them.
-func (r *run) flushTexts() {
+// tell tells it, with the texts where C code may ask for them.
+func (r *run) tell(events []event) {
 	if !r.shared {
+		r.native.tell(events, now())
 		return
 	}
-	for _, e := range r.take() {
+	for _, e := range events {
 		r.native.tellWith(e, r.said(e))
 	}
 }
@@ -208,11 +283,7 @@ func (r *run) said(e event) string {
 
 // await waits for so many events, or so long.
 func (r *run) await() {
-	r.mu.Lock()
-	r.target = r.taken + r.step.returns()
-	ready := len(r.events) >= r.target
-	r.mu.Unlock()
-	if ready {
+	if r.events.await(r.told + r.step.returns() - r.ended) {
 		return
 	}
 	nanos := r.step.waitNanos()
@@ -237,17 +308,8 @@ func (r *run) wakeUp() {
 
 // happened is called by the goroutine of an actor or an interrupt, at its end.
 func (r *run) happened(kind, index, code int) {
-	e := newEvent(kind, index, code, now())
-	r.mu.Lock()
-	r.events = append(r.events, e)
-	wake := len(r.events) >= r.target
-	last := false
-	if r.late > 0 {
-		r.late--
-		last = r.late == 0
-	}
-	r.mu.Unlock()
-	if wake {
+	enough, last := r.events.put(newEvent(kind, index, code, now()))
+	if enough {
 		r.wakeUp()
 	}
 	if last {
@@ -268,7 +330,9 @@ func (r *run) execute(index int) {
 				err = &PanicError{r.nameOfGo(index), value, debug.Stack()}
 			}
 		}
-		r.errs[index] = err
+		if err != nil {
+			r.errs[index] = err
+		}
 		r.happened(returned, index, codeOf(err))
 	}()
 	err = r.actors[index].execute()
@@ -306,7 +370,12 @@ func (r *run) interrupt(index int) {
 			r.complaints[index] = complaint
 			r.mu.Unlock()
 		}
-		r.happened(interrupted, index, 0)
+		if r.group.graced {
+			r.happened(interrupted, index, 0)
+		} else {
+			r.interrupts.put(newEvent(interrupted, index, 0, now()))
+			r.ended++
+		}
 	}()
 	r.actors[index].interrupt(r.cause)
 	done = true
@@ -424,18 +493,13 @@ func (r *run) end() {
 		return
 	}
 	kept.Err = r.stuckError(kept)
-	r.mu.Lock()
-	r.late = 0
+	late := 0
 	for i, actor := range r.actors {
 		if actor.execute != nil {
-			// An event each; those that came since the last step count.
-			r.late += kept.stuckHere(i)
+			late += kept.stuckHere(i) // an event each
 		}
 	}
-	r.late -= len(r.events) - r.taken
-	last := r.late == 0
-	r.mu.Unlock()
-	if last {
+	if r.events.end(r.events.taken + late) {
 		r.releaseLocked()
 	}
 }
@@ -448,7 +512,7 @@ func (r *run) release() {
 }
 
 func (r *run) releaseLocked() {
-	r.native.tell(r.take(), now())
+	r.native.tell(r.events.take(), now())
 	r.native.close()
 }
 
