@@ -33,23 +33,24 @@ type run struct {
 	// Of runs with a grace, for the stacks of those that are stuck.
 	executeIDs, interruptIDs []atomic.Uint64
 
-	step   stepper
-	cause  error
-	caused bool
-	// kept becomes the group's report.
-	kept Report
-	// row is what is left to do of a row of interrupts.
-	row row
+	// Of the goroutine in Run: what is next, and what is left to do of a row of
+	// interrupts.
+	step stepper
+	row  row
 	// told is how many of events the library had been told when it gave step,
-	// ended how many interrupts the goroutine in Run has called itself since.
+	// ended how many interrupts this goroutine has called itself since.
 	told, ended int
 	interrupts  log
-	wake        chan struct{}
+	cause       error
+	caused      bool
 
+	wake       chan struct{}
 	mu         sync.Mutex // of complaints
 	complaints map[int]error
 
-	// Last, since all actors write to it, and read what comes first.
+	// kept becomes the group's report.
+	kept Report
+	// Last, away from what the goroutine in Run writes: all actors write to it.
 	events queue
 }
 
