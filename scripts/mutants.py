@@ -173,27 +173,29 @@ SHELL = [
     (
         "freeing a group releases what stuck actors use",
         "src/runner/mod.rs",
-        "        if !stuck {\n            self.release();",
-        "        {\n            self.release();",
+        "        if self.with(|machine| machine.outstanding()) == 0 {\n",
+        "        {\n",
     ),
     (
         "whoever runs a group does not keep it",
         "src/ffi/handle.rs",
-        """        let shared = group(handle).shared.clone();
+        """        let shared = share(handle);
         shared.run()""",
-        """        let shared = &group(handle).shared;
+        """        // SAFETY: none.
+        let shared = unsafe { Arc::from_raw(handle.cast::<Shared>()) };
+        let shared = std::mem::ManuallyDrop::new(shared);
         shared.run()""",
     ),
     (
         "a driven actor's return touches the group after the last",
         "src/ffi/handle.rs",
-        """        let shared = group(handle).shared.clone();
+        """        let shared = share(handle);
         // SAFETY: NULL or a C string, by the caller's promise.
         let message = unsafe { read_message(message) };
         shared
             .must_be_driven()
             .and_then(|()| shared.returned(index""",
-        """        let shared = &group(handle).shared;
+        """        let shared = group(handle);
         // SAFETY: NULL or a C string, by the caller's promise.
         let message = unsafe { read_message(message) };
         shared

@@ -167,7 +167,7 @@ impl Group {
 
     /// What became of the actors; its `Display` is for people.
     pub fn report(&self) -> Report {
-        self.shared.with_now(Report::new)
+        self.shared.with_end(Report::new)
     }
 
     /// What a later actor's error was, if it was not the one that `run`

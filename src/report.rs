@@ -19,7 +19,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(machine: &mut Machine, now: Nanos) -> Self {
+    pub(crate) fn new(machine: &mut Machine, end: Nanos) -> Self {
         machine.make_names();
         Report {
             records: machine.records().to_vec(),
@@ -29,11 +29,7 @@ impl Report {
             order: machine.order(),
             started_at: machine.started_at(),
             stopping_at: machine.stopping_at(),
-            end: if machine.finished().is_some() {
-                machine.finished_at()
-            } else {
-                now
-            },
+            end,
         }
     }
 

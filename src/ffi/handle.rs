@@ -9,12 +9,11 @@ use crate::error::Error;
 use crate::machine::{self, Event, EventKind, Message, NO_MESSAGE, Order, Outcome, Record, Stuck};
 use crate::report::Report;
 use crate::runner::{self, CompletionSlot, Driver, HostEvent, HostStep, Shared};
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::{Arc, Instant, Mutex};
 use crate::text;
 use libc::{c_char, c_int, c_void, pollfd};
 use std::ffi::{CStr, CString};
-use std::mem::ManuallyDrop;
-use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::time::Duration;
@@ -361,37 +360,18 @@ pub unsafe fn table<'a, H>(handle: *const H) -> Result<&'a Table, Error> {
     }
 }
 
-/// What a `rg_group` of this copy really is.
-#[repr(C)]
-struct Group {
-    table: *const Table,
-    shared: Share,
-    chain_signals: Mutex<bool>,
-}
+/// What makes a pointer to a [`Shared`], which begins with it, a handle.
+#[repr(transparent)]
+pub struct Head(*const Table);
 
-/// The handle's share of what it has with its actors; `free` drops it, and nothing
-/// else does. Not to be cloned as such: a clone is an `Arc`, which drops.
-struct Share(ManuallyDrop<Arc<Shared>>);
+// SAFETY: the table is constant.
+unsafe impl Send for Head {}
+// SAFETY: as above.
+unsafe impl Sync for Head {}
 
-impl Deref for Share {
-    type Target = Arc<Shared>;
-
-    fn deref(&self) -> &Arc<Shared> {
-        &self.0
-    }
-}
-
-/// A handle that its host has given up. Stuck actors may go on using it as long as
-/// they run (rule 11), and so it ends with what they share.
-pub struct GivenUp(*mut Group);
-
-// SAFETY: the group's fields are constant or locked.
-unsafe impl Send for GivenUp {}
-
-impl Drop for GivenUp {
-    fn drop(&mut self) {
-        // SAFETY: `new` made it, and its part of the rest is dropped already.
-        drop(unsafe { Box::from_raw(self.0) });
+impl Default for Head {
+    fn default() -> Self {
+        Head(&TABLE)
     }
 }
 
@@ -555,10 +535,22 @@ fn checked(body: impl FnOnce() -> Result<(), Error>) -> c_int {
     boundary(Error::Panic.code(), || status(body()))
 }
 
-fn group<'a>(group: *const rg_group) -> &'a Group {
+/// What a `rg_group` of this copy really is.
+fn group<'a>(handle: *const rg_group) -> &'a Shared {
     // SAFETY: `table` has checked that it is a handle, and it is one of this
-    // copy since this copy's table led here; the caller has not freed it.
-    unsafe { &*group.cast::<Group>() }
+    // copy since this copy's table led here; the caller has not freed it, or is
+    // an actor, which has a share.
+    unsafe { &*handle.cast::<Shared>() }
+}
+
+/// A share of it, for where the handle may be freed meanwhile.
+fn share(handle: *const rg_group) -> Arc<Shared> {
+    let shared = handle.cast::<Shared>();
+    // SAFETY: as in `group`; `new` got the pointer from an `Arc`.
+    unsafe {
+        Arc::increment_strong_count(shared);
+        Arc::from_raw(shared)
+    }
 }
 
 /// `None`: wait for ever.
@@ -594,9 +586,8 @@ unsafe fn read_message(message: *const c_char) -> Message {
     unsafe { failure::copy(message) }
 }
 
-fn add(group: &Group, name: Option<CString>, actor: Actor) -> Result<(), Error> {
+fn add(group: &Shared, name: Option<CString>, actor: Actor) -> Result<(), Error> {
     group
-        .shared
         .add(name, actor)
         .map(drop)
         .map_err(|(error, mut actor)| {
@@ -611,20 +602,12 @@ fn add(group: &Group, name: Option<CString>, actor: Actor) -> Result<(), Error> 
 /// A new handle; null without memory.
 pub fn new() -> *mut rg_group {
     // The standard library aborts where there is none, so that is asked first.
-    let mut room: Vec<u8> = Vec::new();
-    if room
-        .try_reserve_exact(2 * (size_of::<Group>() + size_of::<Shared>()))
-        .is_err()
-    {
+    let mut room: Vec<Shared> = Vec::new();
+    if room.try_reserve_exact(1).is_err() {
         return ptr::null_mut();
     }
     drop(std::hint::black_box(room));
-    Box::into_raw(Box::new(Group {
-        table: &TABLE,
-        shared: Share(ManuallyDrop::new(Shared::new())),
-        chain_signals: Mutex::new(false),
-    }))
-    .cast()
+    Arc::into_raw(Shared::new()).cast_mut().cast()
 }
 
 unsafe extern "C" fn add_actor(
@@ -718,14 +701,14 @@ unsafe extern "C" fn run(handle: *mut rg_group) -> c_int {
     boundary(Error::Panic.code(), || {
         // Kept: another thread's rg_wait may return, and free the handle, just
         // before this call does.
-        let shared = group(handle).shared.clone();
+        let shared = share(handle);
         shared.run().unwrap_or_else(Error::code)
     })
 }
 
 unsafe extern "C" fn free(handle: *mut rg_group) {
     boundary((), || {
-        let Ok(stuck) = group(handle).shared.abandon() else {
+        if group(handle).abandon().is_err() {
             // Not worth a panic if stderr is closed.
             let _ = std::io::Write::write_all(
                 &mut std::io::stderr(),
@@ -733,30 +716,26 @@ unsafe extern "C" fn free(handle: *mut rg_group) {
                   and wait for rg_run or rg_wait first\n",
             );
             return;
-        };
-        let given_up = GivenUp(handle.cast());
-        // SAFETY: the caller gives the handle up, once; stuck actors, which may still
-        // use it, have shares of their own.
-        let shared = unsafe { ptr::read(&*group(handle).shared) };
-        if stuck {
-            shared.keep(given_up);
         }
+        // SAFETY: `new` got it from an `Arc`, and the caller gives it up, once.
+        // Stuck actors, which may still use it, have shares of their own.
+        drop(unsafe { Arc::from_raw(handle.cast::<Shared>()) });
     });
 }
 
 unsafe extern "C" fn start(handle: *mut rg_group) -> c_int {
-    checked(|| group(handle).shared.start(Driver::Thread))
+    checked(|| share(handle).start(Driver::Thread))
 }
 
 unsafe extern "C" fn done_fd(handle: *mut rg_group) -> c_int {
     boundary(Error::Panic.code(), || {
-        group(handle).shared.over.fd().unwrap_or_else(Error::code)
+        group(handle).over.fd().unwrap_or_else(Error::code)
     })
 }
 
 unsafe extern "C" fn wait(handle: *mut rg_group, timeout_ms: i64, code: *mut c_int) -> c_int {
     boundary(Error::Panic.code(), || {
-        let shared = group(handle).shared.clone();
+        let shared = share(handle);
         match shared.wait(deadline(timeout_ms)) {
             Err(error) => error.code(),
             Ok(None) => 0,
@@ -773,24 +752,24 @@ unsafe extern "C" fn wait(handle: *mut rg_group, timeout_ms: i64, code: *mut c_i
 
 unsafe extern "C" fn stop(handle: *mut rg_group, code: c_int) -> c_int {
     checked(|| {
-        group(handle).shared.stop(code);
+        group(handle).stop(code);
         Ok(())
     })
 }
 
 unsafe extern "C" fn stopping(handle: *const rg_group) -> c_int {
-    c_int::from(group(handle).shared.stop.is_set())
+    c_int::from(group(handle).stop.is_set())
 }
 
 unsafe extern "C" fn wait_stop(handle: *const rg_group, timeout_ms: i64) -> c_int {
     boundary(Error::Panic.code(), || {
-        c_int::from(group(handle).shared.stop.wait_until(deadline(timeout_ms)))
+        c_int::from(group(handle).stop.wait_until(deadline(timeout_ms)))
     })
 }
 
 unsafe extern "C" fn stop_fd(handle: *mut rg_group) -> c_int {
     boundary(Error::Panic.code(), || {
-        group(handle).shared.stop.fd().unwrap_or_else(Error::code)
+        group(handle).stop.fd().unwrap_or_else(Error::code)
     })
 }
 
@@ -812,7 +791,7 @@ unsafe extern "C" fn poll(
         };
         let mut polled = fds.to_vec();
         polled.push(pollfd {
-            fd: group(handle).shared.stop.fd()?,
+            fd: group(handle).stop.fd()?,
             events: libc::POLLIN,
             revents: 0,
         });
@@ -846,22 +825,22 @@ unsafe extern "C" fn add_signals(
             (false, count) => unsafe { std::slice::from_raw_parts(signals, count) },
         };
         let group = group(handle);
-        let chain = *group.chain_signals.lock();
-        group.shared.add_signals(signals, chain).map(drop)
+        let chain = group.chain_signals.load(Relaxed);
+        group.add_signals(signals, chain).map(drop)
     })
 }
 
 unsafe extern "C" fn add_systemd(handle: *mut rg_group) -> c_int {
-    checked(|| group(handle).shared.add_systemd().map(drop))
+    checked(|| share(handle).add_systemd().map(drop))
 }
 
 unsafe extern "C" fn set_chain_signals(handle: *mut rg_group, on: c_int) -> c_int {
     checked(|| {
         let group = group(handle);
-        if !group.shared.with(|machine| machine.adding()) {
+        if !group.with(|machine| machine.adding()) {
             return Err(Error::State);
         }
-        *group.chain_signals.lock() = on != 0;
+        group.chain_signals.store(on != 0, Relaxed);
         Ok(())
     })
 }
@@ -870,18 +849,14 @@ unsafe extern "C" fn set_grace(handle: *mut rg_group, timeout_ms: i64) -> c_int 
     checked(|| {
         let grace = u64::try_from(timeout_ms).ok();
         let grace = grace.map(|millis| millis.saturating_mul(1_000_000));
-        group(handle)
-            .shared
-            .with(|machine| machine.set_grace(grace))
+        group(handle).with(|machine| machine.set_grace(grace))
     })
 }
 
 unsafe extern "C" fn set_order(handle: *mut rg_group, order: c_int) -> c_int {
     checked(|| {
         let order = self::order(order)?;
-        group(handle)
-            .shared
-            .with(|machine| machine.set_order(order))
+        group(handle).with(|machine| machine.set_order(order))
     })
 }
 
@@ -892,16 +867,16 @@ unsafe extern "C" fn set_observer(
 ) -> c_int {
     checked(|| {
         let observer = observer.map(|function| Observer { function, userdata });
-        group(handle).shared.observe(observer)
+        group(handle).observe(observer)
     })
 }
 
 unsafe extern "C" fn get_cause(handle: *const rg_group) -> *const rg_cause {
-    boundary(ptr::null(), || group(handle).shared.cause())
+    boundary(ptr::null(), || group(handle).cause())
 }
 
 unsafe extern "C" fn actor_count(handle: *const rg_group) -> usize {
-    group(handle).shared.with(|machine| machine.records().len())
+    group(handle).with(|machine| machine.records().len())
 }
 
 /// -1: it has not happened.
@@ -934,7 +909,7 @@ unsafe extern "C" fn get_summary(handle: *const rg_group, out: *mut rg_summary) 
         if out.is_null() || unsafe { (*out).size } < size_of::<rg_summary>() {
             return Err(Error::Invalid);
         }
-        let summary = group(handle).shared.with_now(|machine, now| {
+        let summary = group(handle).with_end(|machine, end| {
             let cause = machine.cause();
             rg_summary {
                 // SAFETY: checked above.
@@ -949,10 +924,7 @@ unsafe extern "C" fn get_summary(handle: *const rg_group, out: *mut rg_summary) 
                 cause_message: cause.map_or(c"".as_ptr(), |cause| cause.message.as_ptr()),
                 started_ns: time(machine.started_at()),
                 stopping_ns: time(cause.map(|_| machine.stopping_at())),
-                end_ns: time(Some(match machine.finished() {
-                    Some(_) => machine.finished_at(),
-                    None => now,
-                })),
+                end_ns: time(Some(end)),
                 grace_ns: time(machine.grace()),
                 order: machine.order() as c_int,
             }
@@ -1067,7 +1039,7 @@ unsafe extern "C" fn get_report(
         if out.is_null() || unsafe { (*out).size } < SIZE {
             return Err(Error::Invalid);
         }
-        let report = group(handle).shared.with(|machine| {
+        let report = group(handle).with(|machine| {
             if index >= machine.records().len() {
                 return Err(Error::Invalid);
             }
@@ -1106,7 +1078,7 @@ unsafe extern "C" fn format_report(
     length: usize,
 ) -> usize {
     boundary(0, || {
-        let report = group(handle).shared.with_now(Report::new);
+        let report = group(handle).with_end(Report::new);
         // SAFETY: the caller's buffer.
         unsafe { write_report(&report, format, buffer, length) }
     })
@@ -1143,16 +1115,16 @@ unsafe extern "C" fn drive_add(handle: *mut rg_group, name: *const c_char) -> c_
     checked(|| {
         // SAFETY: NULL or a C string, by the caller's promise.
         let name = unsafe { read_name(name)? };
-        group(handle).shared.add_hosted(name)
+        group(handle).add_hosted(name)
     })
 }
 
 unsafe extern "C" fn drive_add_many(handle: *mut rg_group, count: usize) -> c_int {
-    checked(|| group(handle).shared.add_hosted_many(count))
+    checked(|| group(handle).add_hosted_many(count))
 }
 
 unsafe extern "C" fn drive_begin(handle: *mut rg_group) -> c_int {
-    checked(|| group(handle).shared.start(Driver::Host))
+    checked(|| share(handle).start(Driver::Host))
 }
 
 fn effect(effect: machine::Effect) -> c_int {
@@ -1168,7 +1140,7 @@ unsafe extern "C" fn drive_return(
     boundary(Error::Panic.code(), || {
         // Kept past the unlock: the host may free the group as soon as its
         // last actor has returned.
-        let shared = group(handle).shared.clone();
+        let shared = share(handle);
         // SAFETY: NULL or a C string, by the caller's promise.
         let message = unsafe { read_message(message) };
         shared
@@ -1181,7 +1153,7 @@ unsafe extern "C" fn drive_return(
 unsafe extern "C" fn drive_next(handle: *mut rg_group, value: *mut i64) -> c_int {
     boundary(Error::Panic.code(), || {
         // Kept: after the last step another thread may free the handle.
-        let shared = group(handle).shared.clone();
+        let shared = share(handle);
         // SAFETY: NULL or the caller's to write.
         let Some(value) = (unsafe { value.as_mut() }) else {
             return Error::Invalid.code();
@@ -1222,7 +1194,7 @@ unsafe extern "C" fn drive_report(
 ) -> c_int {
     boundary(Error::Panic.code(), || {
         // Kept: after the last step another thread may free the handle.
-        let shared = group(handle).shared.clone();
+        let shared = share(handle);
         let events = match (events.is_null(), count) {
             (_, 0) => &[],
             (true, _) => return Error::Invalid.code(),
@@ -1297,7 +1269,7 @@ unsafe extern "C" fn drive_records(
     count: usize,
 ) -> c_int {
     checked(|| {
-        group(handle).shared.with(|machine| {
+        group(handle).with(|machine| {
             let records = machine.records();
             if (out.is_null() && count > 0) || count > records.len() {
                 return Err(Error::Invalid);
@@ -1314,7 +1286,7 @@ unsafe extern "C" fn drive_records(
 
 unsafe extern "C" fn drive_fd(handle: *mut rg_group) -> c_int {
     boundary(Error::Panic.code(), || {
-        let shared = &group(handle).shared;
+        let shared = group(handle);
         shared.drive_fd().unwrap_or_else(Error::code)
     })
 }
@@ -1325,7 +1297,7 @@ unsafe extern "C" fn drive_interrupted(
     complaint: *const c_char,
 ) -> c_int {
     boundary(Error::Panic.code(), || {
-        let shared = group(handle).shared.clone();
+        let shared = share(handle);
         // SAFETY: NULL or a C string, by the caller's promise.
         let complaint = unsafe { read_message(complaint) };
         let complaint = (!complaint.is_empty()).then_some(complaint);

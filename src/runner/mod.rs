@@ -11,7 +11,7 @@ pub mod thread;
 
 use crate::error::Error;
 use crate::ffi::actor::{Actor, Calls, Entry};
-use crate::ffi::handle::{Cause as ForeignCause, Completion, GivenUp, Observer, rg_cause};
+use crate::ffi::handle::{Cause as ForeignCause, Completion, Head, Observer, rg_cause};
 use crate::ffi::os;
 use crate::machine::{Effect, Event, Machine, Message, Nanos, Order, Outcome, Step};
 use crate::report::ended_by;
@@ -106,7 +106,10 @@ impl State {
 }
 
 /// One group.
+#[repr(C)]
 pub struct Shared {
+    /// First: see there.
+    head: Head,
     /// Before the state, whose names they point to: fields are dropped in order.
     /// `None`: the host's own, which it runs and interrupts itself.
     actors: Mutex<Vec<Option<Box<Actor>>>>,
@@ -126,8 +129,8 @@ pub struct Shared {
     crew: Mutex<Crew>,
     cause: OnceLock<ForeignCause>,
     observer: Mutex<Option<Observer>>,
-    /// Last: the actors' release functions come before.
-    given_up: Mutex<Option<GivenUp>>,
+    /// Whether signal actors that C adds hand a signal on.
+    pub chain_signals: AtomicBool,
 }
 
 /// The threads of a run.
@@ -169,6 +172,7 @@ impl Shared {
     /// An empty group.
     pub fn new() -> Arc<Self> {
         Arc::new(Shared {
+            head: Head::default(),
             state: Mutex::new(State {
                 machine: Machine::new(),
                 began: None,
@@ -188,7 +192,7 @@ impl Shared {
             crew: Mutex::default(),
             cause: OnceLock::new(),
             observer: Mutex::new(None),
-            given_up: Mutex::new(None),
+            chain_signals: AtomicBool::new(false),
         })
     }
 
@@ -278,11 +282,14 @@ impl Shared {
         look(&mut self.state.lock().machine)
     }
 
-    /// The machine and the time it would be told.
-    pub fn with_now<T>(&self, look: impl FnOnce(&mut Machine, Nanos) -> T) -> T {
+    /// The machine and the time now, or when the run was over.
+    pub fn with_end<T>(&self, look: impl FnOnce(&mut Machine, Nanos) -> T) -> T {
         let mut state = self.state.lock();
-        let now = state.now();
-        look(&mut state.machine, now)
+        let end = match state.machine.finished() {
+            Some(_) => state.machine.finished_at(),
+            None => state.now(),
+        };
+        look(&mut state.machine, end)
     }
 
     // ---- the run ----------------------------------------------------------
@@ -630,9 +637,8 @@ impl Shared {
     }
 
     /// Gives up the handle: releases the actors now, or leaves that to the last
-    /// share, which a stuck one has (rules 11, 13). True: there is one. Refused while the group
-    /// runs.
-    pub fn abandon(&self) -> Result<bool, Error> {
+    /// share, which a stuck one has (rules 11, 13). Refused while the group runs.
+    pub fn abandon(&self) -> Result<(), Error> {
         {
             let state = self.state.lock();
             let finished = state.machine.finished().is_some() && self.over.is_set();
@@ -641,16 +647,10 @@ impl Shared {
             }
         }
         self.join_driver();
-        let stuck = self.with(|machine| machine.outstanding()) > 0;
-        if !stuck {
+        if self.with(|machine| machine.outstanding()) == 0 {
             self.release();
         }
-        Ok(stuck)
-    }
-
-    /// Keeps the handle as long as there is a share of the rest.
-    pub fn keep(&self, handle: GivenUp) {
-        *self.given_up.lock() = Some(handle);
+        Ok(())
     }
 
     /// Nothing of the actors runs any more. Their drops run unlocked, in order
