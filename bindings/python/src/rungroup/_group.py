@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import ctypes
+import functools
 import inspect
 import logging
 import math
@@ -31,20 +32,27 @@ ORDERS = {
     "staged": _ffi.RG_ORDER_STAGED,
 }
 
+#: Stands in a partial's arguments for one that is still to come (Python 3.14).
+PLACEHOLDER = getattr(functools, "Placeholder", object())
+
 
 def shape(function: Callable[..., Any]) -> tuple[bool, int]:
     """Whether it is an `async def`, and with how many arguments it can be called:
     none if that is possible, else one; 2: it needs several."""
     plain: Any = function
     bound = 0
+    if type(plain) is functools.partial and not (plain.keywords or plain.__dict__):
+        if not any(argument is PLACEHOLDER for argument in plain.args):
+            bound = len(plain.args)
+            plain = plain.func
     if type(plain) is types.MethodType:
         plain = plain.__func__
-        bound = 1
+        bound += 1
     if type(plain) is types.FunctionType and not plain.__dict__:
         code = plain.__code__  # what inspect would say, forty times as fast
         flags = code.co_flags
-        if not flags & inspect.CO_VARARGS and not code.co_kwonlyargcount:
-            most = code.co_argcount - bound
+        most = code.co_argcount - bound
+        if most >= 0 and not flags & inspect.CO_VARARGS and not code.co_kwonlyargcount:
             least = most - len(plain.__defaults__ or ())
             count = 0 if least <= 0 <= most else 1 if least <= 1 <= most else 2
             return flags & inspect.CO_COROUTINE != 0, count
