@@ -174,6 +174,8 @@ class Run:
     taken = 0
     #: so many wake the driver;
     target = NEVER
+    #: or will, once the interrupts in hand were called;
+    target_then = 0
     #: and so does something else.
     news = False
     #: Interrupts to call, one after another, the next one last.
@@ -656,6 +658,7 @@ class Run:
                 self.target = self.taken + step.returns
         if kind == _ffi.RG_STEP_INTERRUPT:
             self.stop._set()
+            self.target_then = 0 if self.told else self.taken + step.returns
             if step.first <= step.last:
                 self.row = list(range(step.last, step.first - 1, -1))
             else:
@@ -672,9 +675,13 @@ class Run:
                 return
             finally:
                 self.driving.release()
-            if not self.news and len(self.events) < self.target:
+            if self.waits():
                 return
         self.nudge()
+
+    def waits(self) -> bool:
+        """Nothing has come that the driver is to be woken for."""
+        return not self.news and len(self.events) < self.target
 
     def carry_on(self) -> None:
         """Until there is to wait."""
@@ -685,15 +692,15 @@ class Run:
                 return
             if not self.interrupt_row():
                 return
+            if self.target_then > self.taken:
+                self.target = self.target_then
+                if self.waits():
+                    return
             kind = self.ask()
             if kind == _ffi.RG_STEP_FINISH:
                 self.finish()
                 return
-            if (
-                kind == _ffi.RG_STEP_WAIT
-                and not self.news
-                and len(self.events) < self.target
-            ):
+            if kind == _ffi.RG_STEP_WAIT and self.waits():
                 if self.in_loop:
                     self.set_timer()
                 return
