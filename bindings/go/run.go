@@ -77,18 +77,18 @@ func newRun(g *Group) *run {
 	} else {
 		r = &run{errs: make([]error, count)}
 		r.kept.records = make([]record, count)
-		events := make([]event, 2*count)
-		r.events.slots, r.interrupts.slots = events[:count], events[count:]
 	}
-	r.group, r.native, r.shared = g, g.native, g.shared
-	r.actors, r.names = g.actors, g.names
-	r.wake = make(chan struct{}, 1)
 	if g.graced {
 		// The interrupts end in goroutines of their own.
 		r.events.slots = make([]event, 2*count)
 		r.executeIDs = make([]atomic.Uint64, count)
 		r.interruptIDs = make([]atomic.Uint64, count)
+	} else if count > few {
+		r.events.slots, r.interrupts.slots = make([]event, count), make([]event, count)
 	}
+	r.group, r.native, r.shared = g, g.native, g.shared
+	r.actors, r.names = g.actors, g.names
+	r.wake = make(chan struct{}, 1)
 	return r
 }
 
