@@ -10,6 +10,7 @@
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::marker::PhantomData;
+use std::mem::offset_of;
 use std::ops::{Deref, DerefMut};
 use std::ptr;
 use std::time::SystemTime;
@@ -276,6 +277,15 @@ struct Counted<T> {
 #[repr(align(1))]
 struct Acquire(#[allow(dead_code)] u8);
 
+impl<T> Counted<T> {
+    /// What a shared value lies in.
+    fn of(value: *const T) -> *const Self {
+        value
+            .wrapping_byte_sub(offset_of!(Counted<T>, value))
+            .cast()
+    }
+}
+
 impl Drop for Release {
     fn drop(&mut self) {
         helgrind_before(ptr::without_provenance(self.0));
@@ -302,6 +312,26 @@ impl<T> Arc<T> {
 
     pub fn as_ptr(this: &Self) -> *const T {
         &this.counted.value
+    }
+
+    pub fn into_raw(this: Self) -> *const T {
+        let value = Arc::as_ptr(&this);
+        std::mem::forget(this);
+        value
+    }
+
+    /// # Safety
+    /// As of [`std::sync::Arc::from_raw`].
+    pub unsafe fn from_raw(value: *const T) -> Self {
+        // SAFETY: the caller's promise; `into_raw` forgot a share of that.
+        Arc::of(unsafe { std::sync::Arc::from_raw(Counted::of(value)) })
+    }
+
+    /// # Safety
+    /// As of [`std::sync::Arc::increment_strong_count`].
+    pub unsafe fn increment_strong_count(value: *const T) {
+        // SAFETY: as above.
+        unsafe { std::sync::Arc::increment_strong_count(Counted::of(value)) };
     }
 
     pub fn downgrade(this: &Self) -> Weak<T> {
