@@ -41,13 +41,14 @@ def shape(function: Callable[..., Any]) -> tuple[bool, int]:
     none if that is possible, else one; 2: it needs several."""
     plain: Any = function
     bound = 0
-    if type(plain) is functools.partial and not (plain.keywords or plain.__dict__):
-        if not any(argument is PLACEHOLDER for argument in plain.args):
-            bound = len(plain.args)
-            plain = plain.func
-    if type(plain) is types.MethodType:
-        plain = plain.__func__
-        bound += 1
+    if type(plain) is not types.FunctionType:
+        if type(plain) is functools.partial and not (plain.keywords or plain.__dict__):
+            if not any(argument is PLACEHOLDER for argument in plain.args):
+                bound = len(plain.args)
+                plain = plain.func
+        if type(plain) is types.MethodType:
+            bound += 1
+            plain = plain.__func__
     if type(plain) is types.FunctionType and not plain.__dict__:
         code = plain.__code__  # what inspect would say, forty times as fast
         flags = code.co_flags

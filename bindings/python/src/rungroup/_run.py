@@ -402,7 +402,7 @@ class Run:
     def start_coroutines(self) -> None:
         """The actors in the event loop, on its thread, as all that follows."""
         assert self.loop is not None
-        create = self.loop.create_task
+        create, tasks, done = self.loop.create_task, self.tasks, self.task_done
         failed = []
         for index, actor in enumerate(self.actors):
             if actor is None or not actor.coroutine:
@@ -416,8 +416,8 @@ class Run:
                 failed.append((index, actor.raised(error)))
                 continue
             actor.task = task
-            self.tasks[task] = index
-            task.add_done_callback(self.task_done)
+            tasks[task] = index
+            task.add_done_callback(done)
         for index, code in failed:  # now that every task is there to be interrupted
             self.happened(RETURNED, index, code)
 
