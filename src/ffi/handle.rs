@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::machine::{self, Event, EventKind, Message, NO_MESSAGE, Order, Outcome, Record, Stuck};
 use crate::report::Report;
 use crate::runner::{self, CompletionSlot, Driver, HostEvent, HostStep, Shared};
-use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::{Arc, Instant, Mutex};
 use crate::text;
 use libc::{c_char, c_int, c_void, pollfd};
@@ -825,7 +825,7 @@ unsafe extern "C" fn add_signals(
             (false, count) => unsafe { std::slice::from_raw_parts(signals, count) },
         };
         let group = group(handle);
-        let chain = group.chain_signals.load(Relaxed);
+        let chain = group.chain_signals.load(SeqCst);
         group.add_signals(signals, chain).map(drop)
     })
 }
@@ -840,7 +840,7 @@ unsafe extern "C" fn set_chain_signals(handle: *mut rg_group, on: c_int) -> c_in
         if !group.with(|machine| machine.adding()) {
             return Err(Error::State);
         }
-        group.chain_signals.store(on != 0, Relaxed);
+        group.chain_signals.store(on != 0, SeqCst);
         Ok(())
     })
 }
