@@ -55,6 +55,14 @@ func (q *queue) take() []event {
 	return events
 }
 
+// publish makes the slot the event, for all who see it published.
+func publish(slot *event, e event) {
+	slot.index, slot.code, slot.time_ns = e.index, e.code, e.time_ns
+	atomic.StoreInt32((*int32)(&slot.kind), int32(e.kind))
+}
+
+func published(slot *event) bool { return atomic.LoadInt32((*int32)(&slot.kind)) != 0 }
+
 // log is what happened in the goroutine in Run, in order.
 type log struct {
 	slots []event

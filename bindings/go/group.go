@@ -258,7 +258,7 @@ func (g *Group) begin() (*run, action, error) {
 	var first action
 	var err error
 	switch {
-	case g.native == nil && g.logger == nil:
+	case g.native == nil:
 		var with settings
 		if with, err = g.settings(); err == nil {
 			r.native, first, err = openAndBegin(with, g.pending, &r.step)

@@ -69,8 +69,10 @@ static void go_snapshot(rg_group *group, go_summary *kept, rg_drive_record *reco
 		size_t count) {
 	rg_summary now = {.size = sizeof now};
 	rg_get_summary(group, &now);
-	*kept = (go_summary){now.finished, now.code, now.stopping, now.cause_code,
-		now.cause_index, now.started_ns, now.stopping_ns, now.end_ns, now.grace_ns, now.order};
+	*kept = (go_summary){.finished = now.finished, .code = now.code, .stopping = now.stopping,
+		.cause_code = now.cause_code, .cause_index = now.cause_index,
+		.started_ns = now.started_ns, .stopping_ns = now.stopping_ns,
+		.end_ns = now.end_ns, .grace_ns = now.grace_ns, .order = now.order};
 	rg_drive_records(group, records, count);
 }
 
@@ -173,7 +175,6 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -208,14 +209,6 @@ const (
 func newEvent(kind, index, code int, nanos int64) event {
 	return event{index: C.size_t(index), kind: C.int(kind), code: C.int(code), time_ns: C.int64_t(nanos)}
 }
-
-// publish makes the slot the event, for all who see it published.
-func publish(slot *event, e event) {
-	slot.index, slot.code, slot.time_ns = e.index, e.code, e.time_ns
-	atomic.StoreInt32((*int32)(&slot.kind), int32(e.kind))
-}
-
-func published(slot *event) bool { return atomic.LoadInt32((*int32)(&slot.kind)) != 0 }
 
 type (
 	event   = C.rg_drive_event
