@@ -118,7 +118,7 @@ impl Group {
             [] => &[libc::SIGINT, libc::SIGTERM],
             given => given,
         };
-        self.shared.add_signals(signals, false)
+        self.shared.add_signals(signals)
     }
 
     /// Adds an actor, named "systemd", that tells the service manager that

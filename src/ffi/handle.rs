@@ -824,9 +824,7 @@ unsafe extern "C" fn add_signals(
             // SAFETY: the caller's array of that many.
             (false, count) => unsafe { std::slice::from_raw_parts(signals, count) },
         };
-        let group = group(handle);
-        let chain = group.chain_signals.load(SeqCst);
-        group.add_signals(signals, chain).map(drop)
+        group(handle).add_signals(signals).map(drop)
     })
 }
 
@@ -1286,8 +1284,7 @@ unsafe extern "C" fn drive_records(
 
 unsafe extern "C" fn drive_fd(handle: *mut rg_group) -> c_int {
     boundary(Error::Panic.code(), || {
-        let shared = group(handle);
-        shared.drive_fd().unwrap_or_else(Error::code)
+        group(handle).drive_fd().unwrap_or_else(Error::code)
     })
 }
 

@@ -17,7 +17,7 @@ use crate::machine::{Effect, Event, Machine, Message, Nanos, Order, Outcome, Ste
 use crate::report::ended_by;
 use crate::signals::Listener;
 use crate::stop::Latch;
-use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::systemd::Manager;
 use gate::Gate;
@@ -129,7 +129,7 @@ pub struct Shared {
     crew: Mutex<Crew>,
     cause: OnceLock<ForeignCause>,
     observer: Mutex<Option<Observer>>,
-    /// Whether signal actors that C adds hand a signal on.
+    /// Whether signal actors that are added hand a signal on.
     pub chain_signals: AtomicBool,
 }
 
@@ -236,7 +236,8 @@ impl Shared {
     }
 
     /// Adds a signal actor.
-    pub fn add_signals(&self, signals: &[i32], chain: bool) -> Result<usize, Error> {
+    pub fn add_signals(&self, signals: &[i32]) -> Result<usize, Error> {
+        let chain = self.chain_signals.load(SeqCst);
         let listener = Arc::new(Listener::new(signals, chain)?);
         let (stop, waiting) = (self.stop.clone(), listener.clone());
         let execute = move || match waiting.wait(&stop) {
