@@ -38,5 +38,8 @@
 // this package brings it what happens, and carries out what it says next.
 // Actors are goroutines; no thread waits for them, and no call blocks in C.
 //
+// In a bubble of testing/synctest a group does what it does elsewhere, but its
+// grace and the times of its report and log are real ones.
+//
 // The package needs cgo.
 package rungroup
