@@ -52,6 +52,7 @@ tests() {
             env RUNGROUP_TIMES=2 RUNGROUP_RUNS=1000 go test -race -v -count=1 .
     fi
     dynamic
+    drop_in
     no_cgo
     echo "$(grep -c '^--- PASS' "$log") passed, $(grep -c '^--- FAIL' "$log") failed"
     return "$status"
@@ -73,6 +74,27 @@ dynamic() {
         tail -20 "$log"
         status=1
     }
+}
+
+# The tests and examples of oklog/run itself, with nothing but the import changed.
+drop_in() {
+    local theirs=github.com/oklog/run from ours=$root/build/drop_in
+    if ! from=$(cd benches/go && go mod download "$theirs" 2>/dev/null &&
+        go list -m -f '{{.Dir}}' "$theirs"); then
+        echo "go: $theirs cannot be had, and its tests are left out"
+        return
+    fi
+    rm -rf "$ours"
+    mkdir "$ours"
+    for file in group_test.go example_test.go; do
+        sed "s|\"$theirs\"|run \"rungroup\"|" "$from/$file" >"$ours/$file"
+    done
+    (
+        cd "$ours"
+        go mod init drop_in
+        go mod edit -require=rungroup@v0.0.0 -replace=rungroup="$root/bindings/go"
+    ) 2>/dev/null
+    run_tests "the tests of oklog/run" go -C "$ours" test -v -count=1 .
 }
 
 # Without cgo the compiler says why it cannot be.

@@ -12,12 +12,12 @@
 //	err := g.Run()
 //
 // [Group.Add], [Group.Run], [ContextHandler], [SignalHandler], [SignalError] and
-// [ErrSignal] are those of github.com/oklog/run: a program moves by changing
-// the import. Beyond them, a group made by [New] can have a grace, after which
-// Run returns whatever is stuck, and names it ([StuckError]); a panic is the
-// actor's error ([PanicError]) and stops the others in order; [Group.Report]
-// tells what each actor did; and C code can add actors of its own to the same
-// group ([Group.AddNative]).
+// [ErrSignal] are those of github.com/oklog/run: a program moves by importing
+// run "rungroup" instead. Beyond them, a group made by [New] can have a grace,
+// after which Run returns whatever is stuck, and names it ([StuckError]); a panic
+// is the actor's error ([PanicError]) and stops the others in order;
+// [Group.Report] tells what each actor did; and C code can add actors of its own
+// to the same group ([Group.AddNative]).
 //
 // # Differences from oklog/run
 //

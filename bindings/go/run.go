@@ -183,7 +183,7 @@ func (r *run) report() (action, error) {
 
 // now is the time that the library is told, on its own clock. In a bubble of
 // testing/synctest, time.Since has another; and to look for a bubble, as it does
-// everywhere, costs a group 3 to 5% of its cycle.
+// everywhere, costs a small group some 3% of its cycle.
 //
 //go:linkname now runtime.nanotime
 func now() int64
