@@ -39,7 +39,9 @@
 // Actors are goroutines; no thread waits for them, and no call blocks in C.
 //
 // In a bubble of testing/synctest a group does what it does elsewhere, but its
-// grace and the times of its report and log are real ones.
+// grace and the times of its report and log are real ones. [SignalHandler] and
+// actors of C code do not belong there: Go's signals do not work in a bubble, and
+// the bubble's time stands still for C code.
 //
 // The package needs cgo.
 package rungroup
