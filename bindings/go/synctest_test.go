@@ -19,11 +19,8 @@ func TestInABubble(t *testing.T) {
 		first := errors.New("three hours are over")
 		var g Group
 		for i := 0; i < 2; i++ {
-			interrupted := make(chan struct{})
-			g.Add(func() error { <-interrupted; return nil }, func(error) {
-				time.Sleep(time.Hour)
-				close(interrupted)
-			})
+			execute, stop := waiter(nil)
+			g.Add(execute, func(err error) { time.Sleep(time.Hour); stop(err) })
 		}
 		g.Add(func() error { time.Sleep(3 * time.Hour); return first }, func(error) {})
 		began := time.Now()
