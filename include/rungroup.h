@@ -12,10 +12,24 @@
  *     int code = rg_run(group);
  *     rg_free(group);
  *
- * Generated from the sources; "rule" numbers are the contract's in the README.
- * Wherever a function takes a group: NULL is RG_EINVAL, and a handle of an
- * incompatible version of the library RG_EABI. Without memory rg_new gives NULL;
- * elsewhere the process is aborted, after a sentence on stderr.
+ * Generated from the sources. For every function:
+ *
+ * - "Rule" numbers are the contract's in the README.
+ * - A group (or a completion) that is NULL is RG_EINVAL; one of an incompatible
+ *   version of the library is RG_EABI; something that fails inside of the library
+ *   itself is RG_EPANIC. A refused call has changed nothing.
+ * - Without memory a call gives RG_ENOMEM (rg_new: NULL), and the same call may
+ *   be made again. Only texts of reports may abort the process without it.
+ * - Texts are UTF-8, and copied when they come in. Those that come out are the
+ *   library's, and valid until rg_free.
+ * - Times are in milliseconds where a name ends in _ms, in nanoseconds where it
+ *   ends in _ns.
+ * - Where a structure begins with its size, set it to sizeof; a larger one than
+ *   the library's own is taken, too.
+ * - Descriptors are the group's: poll them, but do not read, write or close them.
+ * - In a child of fork, a group of the parent's must not be used (its threads are
+ *   not there), and not freed; new groups may be made, as far as POSIX allows
+ *   that in the child of a process with threads.
  */
 
 
@@ -37,8 +51,8 @@
 #define RG_EINVAL -10001
 
 /**
- * Not now: the group runs or has run (or has not begun, or is waited for from
- * one of its own actors).
+ * Not now: the group runs or has run, or has not begun, or one of its own
+ * actors waits for it.
  */
 #define RG_ESTATE -10002
 
@@ -53,7 +67,7 @@
 #define RG_ESPAWN -10004
 
 /**
- * The grace was over and some actors had not returned.
+ * The grace was over and something of some actors had not ended.
  */
 #define RG_ETIMEDOUT -10005
 
@@ -128,7 +142,8 @@
 #define RG_STATE_PANICKED 3
 
 /**
- * rg_actor_report.stuck: execute had not returned when the grace was over.
+ * rg_actor_report.stuck: execute (or an async actor's start) had not returned when
+ * the grace was over.
  */
 #define RG_STUCK_EXECUTE 1
 
@@ -136,6 +151,12 @@
  * rg_actor_report.stuck: interrupt had not returned when the grace was over.
  */
 #define RG_STUCK_INTERRUPT 2
+
+/**
+ * rg_actor_report.stuck: execute returned, but its thread has not ended: a
+ * destructor of thread-specific data blocks, say.
+ */
+#define RG_STUCK_THREAD 4
 
 /**
  * rg_format_report: for people.
@@ -148,19 +169,9 @@
 #define RG_FORMAT_TRACE 1
 
 /**
- * rg_drive_return: this return began the stopping.
+ * rg_drive_return, rg_drive_interrupted: call rg_drive_next now.
  */
-#define RG_DRIVE_FIRST 1
-
-/**
- * rg_drive_return: call rg_drive_next now.
- */
-#define RG_DRIVE_WAKE 2
-
-/**
- * rg_drive_return: nothing of the group runs any more.
- */
-#define RG_DRIVE_LAST 4
+#define RG_DRIVE_WAKE 1
 
 /**
  * rg_drive_next: call the interrupt of the actor with that index.
@@ -313,8 +324,10 @@ typedef struct rg_actor {
 
 /**
  * Sets an actor without a thread going (rule 3). Called once, in order of
- * addition, by the thread in rg_run or rg_start; must return soon. done is
- * the group's; pass it to rg_complete once, from any thread, also from here.
+ * addition, by the thread in rg_run or rg_start; with a grace by a thread of
+ * the library's, so that one that blocks is bounded, too. It must return soon.
+ * done is the group's; pass it to rg_complete once, from any thread, also from
+ * here.
  */
 typedef void (*rg_start_fn)(struct rg_completion *done, void *userdata);
 
@@ -386,7 +399,7 @@ typedef struct rg_actor_report {
      */
     const char *message;
     /**
-     * RG_STUCK_EXECUTE and RG_STUCK_INTERRUPT, or'ed; 0: not stuck.
+     * RG_STUCK_..., or'ed; 0: not stuck.
      */
     int stuck;
     /**
@@ -466,104 +479,7 @@ typedef struct rg_summary {
     int order;
 } rg_summary;
 
-/**
- * What happened to a driven actor; see rg_drive_report. Nothing in it is a
- * pointer.
- */
-typedef struct rg_drive_event {
-    /**
-     * The actor's.
-     */
-    size_t index;
-    /**
-     * RG_EVENT_RETURNED or RG_EVENT_INTERRUPTED.
-     */
-    int kind;
-    /**
-     * Of RETURNED: its result.
-     */
-    int code;
-    /**
-     * When, in nanoseconds on any clock of the host's.
-     */
-    int64_t time_ns;
-} rg_drive_event;
 
-/**
- * What the host that drives a group does next; see rg_drive_report.
- */
-typedef struct rg_step {
-    /**
-     * sizeof(rg_step), set by the caller, since newer fields may follow.
-     */
-    size_t size;
-    /**
-     * Of RG_STEP_INTERRUPT: call the interrupts of the actors from this index
-     */
-    size_t first;
-    /**
-     * to this one, which may be lower, one after another; each is to be
-     * reported, together or not.
-     */
-    size_t last;
-    /**
-     * Of RG_STEP_WAIT: how long at most, in nanoseconds; -1: for ever.
-     */
-    int64_t wait_ns;
-    /**
-     * Of RG_STEP_WAIT: how many more executes and interrupts of driven actors
-     * must return at least until there is something new to do. It is never
-     * wrong to report fewer, and rg_drive_fd and rg_stop end the wait as well.
-     * Of RG_STEP_INTERRUPT the same, those interrupts included; 0: report as
-     * soon as they have been called.
-     */
-    size_t returns;
-    /**
-     * Of RG_STEP_FINISH: how many executes and interrupts have not returned.
-     * They are to be reported when they do.
-     */
-    size_t stuck;
-    /**
-     * Of RG_STEP_FINISH: the run's code; of RG_STEP_INTERRUPT: the cause's.
-     */
-    int code;
-    /**
-     * Of RG_STEP_INTERRUPT: the actor that is the cause; -1: stopped from
-     * outside.
-     */
-    int64_t cause_index;
-} rg_step;
-
-/**
- * rg_actor_report without its texts; see rg_drive_records. Nothing in it is a
- * pointer.
- */
-typedef struct rg_drive_record {
-    /**
-     * As in rg_actor_report.
-     */
-    int64_t returned_ns;
-    /**
-     * As in rg_actor_report.
-     */
-    int64_t interrupting_ns;
-    /**
-     * As in rg_actor_report.
-     */
-    int64_t interrupted_ns;
-    /**
-     * As in rg_actor_report.
-     */
-    int code;
-    /**
-     * As in rg_actor_report.
-     */
-    int16_t state;
-    /**
-     * As in rg_actor_report.
-     */
-    int16_t stuck;
-} rg_drive_record;
 
 #ifdef __cplusplus
 extern "C" {
@@ -588,7 +504,7 @@ struct rg_group *rg_new(void);
  * @param userdata   handed to both; may be NULL; the caller's to free, after
  *                   rg_free (see rg_free for stuck actors).
  *
- * Returns 0, RG_EINVAL, RG_ESTATE (it runs or has run) or RG_EABI.
+ * Returns 0, RG_EINVAL, RG_ESTATE or RG_ENOMEM.
  * Any thread may call it.
  */
 int rg_add(struct rg_group *group,
@@ -605,74 +521,9 @@ int rg_add(struct rg_group *group,
  *               RG_EINVAL.
  *
  * Returns 0: release will be called once (rule 13); or RG_EINVAL, RG_ESTATE,
- * RG_EABI: the userdata is still the caller's. Any thread may call it.
+ * RG_ENOMEM: the userdata is still the caller's. Any thread may call it.
  */
 int rg_add_actor(struct rg_group *group, const struct rg_actor *actor);
-
-/**
- * Runs the group: starts every actor, waits for the first to return,
- * interrupts all in order, and returns when all have returned (rules 1 to 7),
- * or when the grace is over (rule 10). It is rg_start and rg_wait, but for
- * this: without a grace the interrupts are called on this thread.
- *
- * @param group  the group; it runs once.
- *
- * Returns the first actor's code, or rg_stop's; RG_ETIMEDOUT: some actors are
- * stuck, and rg_get_report tells which; RG_ESPAWN or RG_ENOMEM: nothing was
- * started, and the group may be run again; RG_ESTATE: it runs or has run;
- * RG_EINVAL, RG_EABI. The signal mask, the signals' dispositions, the locale
- * and the working directory are then as before (rule 15).
- */
-int rg_run(struct rg_group *group);
-
-/**
- * Frees a group that was not run, or whose run is over, and calls its actors'
- * release functions. If actors are stuck, the caller gives it up, and all of it
- * is freed, and released, when the last of them returns (rule 11).
- *
- * @param group  NULL is fine. Nobody may use it afterwards but stuck actors,
- *               until they return; freeing it twice is forbidden. A group
- *               that runs is not freed: one sentence on stderr says so, and
- *               it stays valid.
- */
-void rg_free(struct rg_group *group);
-
-/**
- * Starts every actor, or none (rule 2), and returns: for a host that waits in
- * a loop of its own. Threads of the library call the interrupts.
- *
- * @param group  the group; it runs once.
- *
- * Returns 0, and rg_wait must follow at some time before rg_free; or RG_ESPAWN,
- * RG_ENOMEM (nothing was started), RG_ESTATE, RG_EINVAL, RG_EABI.
- */
-int rg_start(struct rg_group *group);
-
-/**
- * A descriptor that is readable once rg_wait would not block.
- *
- * @param group  the group. The descriptor is its own, closed by rg_free, and
- *               must not be read from.
- *
- * Returns the descriptor, the same at every call; or RG_ENOMEM, RG_EINVAL,
- * RG_EABI. Any thread may call it, at any time.
- */
-int rg_done_fd(struct rg_group *group);
-
-/**
- * Waits for the end of a run that rg_start (or rg_run on another thread)
- * began.
- *
- * @param group       the group.
- * @param timeout_ms  how long to wait, in milliseconds; negative: for ever.
- * @param code        is given what rg_run would have returned; NULL: not wanted.
- *                    Written only when 1 is returned.
- *
- * Returns 1: the run is over; 0: timed out; RG_ESTATE: it has not been
- * started, or this is one of its own actors; RG_EINVAL, RG_EABI. Several
- * threads may wait.
- */
-int rg_wait(struct rg_group *group, int64_t timeout_ms, int *code);
 
 /**
  * An interrupt that does nothing: for actors that watch rg_wait_stop,
@@ -693,7 +544,7 @@ void rg_interrupt_none(const struct rg_cause *cause, void *userdata);
  * @param userdata   handed to the three; may be NULL.
  * @param release    may be NULL.
  *
- * Returns as rg_add_actor does.
+ * Returns as rg_add_actor does. Any thread may call it.
  */
 int rg_add_async(struct rg_group *group,
                  const char *name,
@@ -703,17 +554,108 @@ int rg_add_async(struct rg_group *group,
                  rg_release_fn release);
 
 /**
- * Reports that an async actor has returned (rule 4).
+ * Reports that an async actor has returned (rule 4). Never blocks.
  *
  * @param done     what its start was given.
  * @param code     its result.
  * @param message  copied; other bytes than UTF-8 are replaced; NULL: none.
  *
  * Returns 0; RG_ESTATE: it was reported before (while the group is not freed;
- * after that the handle is invalid); RG_EINVAL, RG_EABI. Any thread may call
- * it, once.
+ * after that the handle is invalid); RG_EINVAL. Any thread may call it, once.
  */
 int rg_complete(struct rg_completion *done, int code, const char *message);
+
+/**
+ * Sets the grace: how long after stopping began rg_run returns at the latest,
+ * whatever is stuck (rule 10). It also bounds what an async actor's start may
+ * hold up. With a grace, starts and interrupts are called on a thread of the
+ * library's, or on several once one of them hangs.
+ *
+ * @param group       the group, which has not been run.
+ * @param timeout_ms  in milliseconds; negative (the default): wait for ever.
+ *
+ * Returns 0, RG_EINVAL or RG_ESTATE. Any thread may call it.
+ */
+int rg_set_grace(struct rg_group *group, int64_t timeout_ms);
+
+/**
+ * Sets the order of interrupts (rule 6).
+ *
+ * @param group  the group, which has not been run.
+ * @param order  one of rg_order; another number is RG_EINVAL.
+ *
+ * Returns 0, RG_EINVAL or RG_ESTATE. Any thread may call it.
+ */
+int rg_set_order(struct rg_group *group, int order);
+
+/**
+ * Runs the group: starts every actor, waits for the first to return,
+ * interrupts all in order, and returns when all have returned (rules 1 to 7),
+ * or when the grace is over (rule 10). Without a grace, starts and interrupts
+ * are called on this thread.
+ *
+ * @param group  the group; it runs once.
+ *
+ * Returns the first actor's code, or rg_stop's; RG_ETIMEDOUT: some actors are
+ * stuck, and rg_get_report tells which; RG_ESPAWN or RG_ENOMEM: nothing was
+ * started, and the group may be run again; RG_ESTATE or RG_EINVAL. The signal
+ * mask, the signals' dispositions, the locale and the working directory are
+ * then as before (rule 15). Any thread may call it.
+ */
+int rg_run(struct rg_group *group);
+
+/**
+ * Starts every actor, or none (rule 2), and returns: for a host that waits in
+ * a loop of its own. Threads of the library call the interrupts, and with a
+ * grace the starts.
+ *
+ * @param group  the group; it runs once.
+ *
+ * Returns 0, and rg_wait must follow at some time before rg_free; or RG_ESPAWN,
+ * RG_ENOMEM (nothing was started), RG_ESTATE, RG_EINVAL. Any thread may call it.
+ */
+int rg_start(struct rg_group *group);
+
+/**
+ * A descriptor that is readable once rg_wait would not block.
+ *
+ * @param group  the group. The descriptor is its own, closed by rg_free, and
+ *               must not be read from.
+ *
+ * Returns the descriptor, the same at every call; or RG_ENOMEM, RG_EINVAL. Any
+ * thread may call it, at any time.
+ */
+int rg_done_fd(struct rg_group *group);
+
+/**
+ * Waits for the end of a run that rg_start (or rg_run on another thread)
+ * began.
+ *
+ * @param group       the group.
+ * @param timeout_ms  how long to wait, in milliseconds; negative: for ever.
+ * @param code        is given what rg_run would have returned; NULL: not wanted.
+ *                    Written only when 1 is returned.
+ *
+ * Returns 1: the run is over; 0: timed out; RG_ESTATE: it has not been
+ * started, or this is one of its own actors; RG_EINVAL. Several threads may
+ * wait, and after one of them rg_free may be called at once.
+ */
+int rg_wait(struct rg_group *group, int64_t timeout_ms, int *code);
+
+/**
+ * Frees a group that was not run, or whose run is over, and calls its actors'
+ * release functions. If actors are stuck, the caller gives it up, and all of it
+ * is freed, and released, when the last of them returns (rule 11).
+ *
+ * @param group  NULL is fine. Nobody may use it afterwards but stuck actors,
+ *               until they return; freeing it twice is forbidden. Other
+ *               threads that wait in rg_wait, rg_wait_stop or rg_poll, or are
+ *               inside rg_stop, may go on; but no call may begin while this
+ *               one runs, or later: end the threads that would make one
+ *               first. A group that runs is not freed: one sentence on stderr
+ *               says so, and it stays valid.
+ */
+void rg_free(struct rg_group *group);
 
 /**
  * Stops the group (rule 9). Before rg_run: rg_run will return the code without
@@ -722,8 +664,8 @@ int rg_complete(struct rg_completion *done, int code, const char *message);
  * @param group  the group.
  * @param code   what rg_run returns.
  *
- * Returns 0, RG_EINVAL or RG_EABI. Any thread may call it, any number of
- * times; not a signal handler (see rg_add_signals).
+ * Returns 0 or RG_EINVAL. Any thread may call it, any number of times; not a
+ * signal handler (see rg_add_signals).
  */
 int rg_stop(struct rg_group *group, int code);
 
@@ -732,7 +674,7 @@ int rg_stop(struct rg_group *group, int code);
  *
  * @param group  the group.
  *
- * Returns 1 or 0; RG_EINVAL, RG_EABI. Any thread may call it; it never blocks.
+ * Returns 1 or 0; RG_EINVAL. Any thread may call it; it never blocks.
  */
 int rg_stopping(const struct rg_group *group);
 
@@ -742,8 +684,7 @@ int rg_stopping(const struct rg_group *group);
  * @param group       the group.
  * @param timeout_ms  how long, in milliseconds; negative: for ever.
  *
- * Returns 1: stopping; 0: timed out; RG_EINVAL, RG_EABI. Any thread may call
- * it.
+ * Returns 1: stopping; 0: timed out; RG_EINVAL. Any thread may call it.
  */
 int rg_wait_stop(const struct rg_group *group, int64_t timeout_ms);
 
@@ -754,8 +695,8 @@ int rg_wait_stop(const struct rg_group *group, int64_t timeout_ms);
  * @param group  the group. The descriptor is its own, closed by rg_free, and
  *               must not be read from.
  *
- * Returns the descriptor, the same at every call; or RG_ENOMEM, RG_EINVAL,
- * RG_EABI. Any thread may call it, at any time.
+ * Returns the descriptor, the same at every call; or RG_ENOMEM, RG_EINVAL. Any
+ * thread may call it, at any time.
  */
 int rg_stop_fd(struct rg_group *group);
 
@@ -769,19 +710,27 @@ int rg_stop_fd(struct rg_group *group);
  * @param timeout_ms  how long, in milliseconds; negative: for ever.
  *
  * Returns how many of fds have events; 0: the time is over or the group is
- * stopping, which rg_stopping tells apart; RG_EINVAL, RG_ENOMEM, RG_EABI. Any
- * thread may call it.
+ * stopping, which rg_stopping tells apart; RG_EINVAL, RG_ENOMEM. Any thread
+ * may call it.
  */
 int rg_poll(struct rg_group *group, struct pollfd *fds, size_t count, int64_t timeout_ms);
 
 /**
  * Adds an actor, named "signals", that returns when one of the signals comes,
- * with 128 plus its number and its name as message. It listens from before
- * the first execute to the first delivery or the end of the run; the previous
- * dispositions are then back, so that a second Ctrl-C kills (rule 15). A
- * signal that is ignored when the run begins (nohup) stays ignored. Several
- * groups may listen for one signal: each is told. If the system does not let
- * it wait, the actor returns 1, with a message, which ends the group (rule 4).
+ * with 128 plus its number and its name as message (rule 16).
+ *
+ * It listens from before the first execute until the run is over, whatever
+ * ended the group; the dispositions are then as before (rule 15). Its thread
+ * unblocks the signals for itself, so that a program may block them in main,
+ * start its other threads, and run: none is lost. A signal that comes while the
+ * group stops is absorbed, and noted in the report if this actor had not had
+ * one. Only a SIGINT or SIGQUIT that comes 250 ms or more after the one before
+ * goes to the disposition that was there before the run: a second Ctrl-C kills.
+ *
+ * A signal that is ignored when the run begins (nohup) stays ignored. A handler
+ * that somebody has put over the library's is never overruled. Several groups
+ * may listen for one signal: each is told. If the system does not let it wait,
+ * the actor returns 1, with a message, which ends the group (rule 4).
  *
  * @param group    the group, which has not been run.
  * @param signals  the numbers; NULL, with count 0: SIGINT and SIGTERM. One that
@@ -789,7 +738,7 @@ int rg_poll(struct rg_group *group, struct pollfd *fds, size_t count, int64_t ti
  *                 SIGSEGV, ...) is RG_EINVAL.
  * @param count    how many; 0 only with NULL.
  *
- * Returns 0, RG_EINVAL, RG_ESTATE or RG_EABI.
+ * Returns 0, RG_EINVAL, RG_ESTATE or RG_ENOMEM. Any thread may call it.
  */
 int rg_add_signals(struct rg_group *group, const int *signals, size_t count);
 
@@ -800,9 +749,19 @@ int rg_add_signals(struct rg_group *group, const int *signals, size_t count);
  * @param group  the group, which has not been run.
  * @param on     0 (the default): no; else: yes.
  *
- * Returns 0, RG_EINVAL, RG_ESTATE or RG_EABI.
+ * Returns 0, RG_EINVAL or RG_ESTATE. Any thread may call it.
  */
 int rg_set_chain_signals(struct rg_group *group, int on);
+
+/**
+ * Whether a group of this copy of the library listens for a signal at this
+ * moment: for hosts whose runtime handles signals, too.
+ *
+ * @param signal  any number.
+ *
+ * Returns 1 or 0. Any thread may call it, and a signal handler.
+ */
+int rg_listens(int signal);
 
 /**
  * Adds an actor, named "systemd", that tells the service manager that started
@@ -815,32 +774,9 @@ int rg_set_chain_signals(struct rg_group *group, int on);
  *
  * @param group  the group, which has not been run.
  *
- * Returns 0, RG_EINVAL, RG_ESTATE or RG_EABI.
+ * Returns 0, RG_EINVAL, RG_ESTATE or RG_ENOMEM. Any thread may call it.
  */
 int rg_add_systemd(struct rg_group *group);
-
-/**
- * Sets the grace: how long after stopping began rg_run returns at the latest,
- * whatever is stuck (rule 10). A thread is kept ready to call the interrupts;
- * only if one of them hangs and no other thread is to be had does the driver
- * call the next itself, and waits for it.
- *
- * @param group       the group, which has not been run.
- * @param timeout_ms  in milliseconds; negative (the default): wait for ever.
- *
- * Returns 0, RG_EINVAL, RG_ESTATE or RG_EABI.
- */
-int rg_set_grace(struct rg_group *group, int64_t timeout_ms);
-
-/**
- * Sets the order of interrupts (rule 6).
- *
- * @param group  the group, which has not been run.
- * @param order  one of rg_order; another number is RG_EINVAL.
- *
- * Returns 0, RG_EINVAL, RG_ESTATE or RG_EABI.
- */
-int rg_set_order(struct rg_group *group, int order);
 
 /**
  * Has the group's events told to a function: one at a time and in order, by
@@ -851,7 +787,7 @@ int rg_set_order(struct rg_group *group, int order);
  * @param observer  NULL: no longer.
  * @param userdata  handed to it; must live until rg_run or rg_wait returned.
  *
- * Returns 0, RG_EINVAL, RG_ESTATE or RG_EABI.
+ * Returns 0, RG_EINVAL or RG_ESTATE. Any thread may call it.
  */
 int rg_set_observer(struct rg_group *group, rg_observer_fn observer, void *userdata);
 
@@ -881,6 +817,8 @@ const struct rg_cause *rg_get_cause(const struct rg_group *group);
  * How many actors were added, signal actors included.
  *
  * @param group  the group; NULL or a bad handle: 0.
+ *
+ * Any thread may call it.
  */
 size_t rg_actor_count(const struct rg_group *group);
 
@@ -891,8 +829,8 @@ size_t rg_actor_count(const struct rg_group *group);
  * @param index  the actor's, in order of addition, below rg_actor_count.
  * @param out    the caller's, with its size set; written only on success.
  *
- * Returns 0; RG_EINVAL: NULL, no such actor, or a size that is too small;
- * RG_EABI. Any thread may call it.
+ * Returns 0; RG_EINVAL: NULL, no such actor, or a size that is too small. Any
+ * thread may call it.
  */
 int rg_get_report(const struct rg_group *group,
                   size_t index,
@@ -904,32 +842,10 @@ int rg_get_report(const struct rg_group *group,
  * @param group  the group.
  * @param out    the caller's, with its size set; written only on success.
  *
- * Returns 0; RG_EINVAL: NULL, or a size that is too small; RG_EABI. Any thread
- * may call it.
+ * Returns 0; RG_EINVAL: NULL, or a size that is too small. Any thread may call
+ * it.
  */
 int rg_get_summary(const struct rg_group *group, struct rg_summary *out);
-
-/**
- * rg_format_report for a report that the caller has kept, or that is of a
- * group freed since.
- *
- * @param summary  from rg_get_summary; NULL, or a wrong size: the empty text.
- * @param actors   from rg_get_report, in order of addition, each with its size
- *                 set; NULL is fine with count 0. A name that is NULL is
- *                 "actor-<index>"; other texts may be NULL, too.
- * @param count    how many.
- * @param format   as in rg_format_report.
- * @param buffer   as in rg_format_report.
- * @param length   as in rg_format_report.
- *
- * Returns as rg_format_report does. Any thread may call it.
- */
-size_t rg_format_summary(const struct rg_summary *summary,
-                         const struct rg_actor_report *actors,
-                         size_t count,
-                         int format,
-                         char *buffer,
-                         size_t length);
 
 /**
  * The report as text, or as a trace.
@@ -949,18 +865,42 @@ size_t rg_format_report(const struct rg_group *group,
                         size_t length);
 
 /**
+ * rg_format_report for a report that the caller has kept, or that is of a
+ * group freed since.
+ *
+ * @param summary  from rg_get_summary; NULL, or a size that is too small: the
+ *                 empty text.
+ * @param actors   from rg_get_report, in order of addition, each with the size
+ *                 of all set; NULL is fine with count 0. A name that is NULL is
+ *                 "actor-<index>"; other texts may be NULL, too.
+ * @param count    how many.
+ * @param format   as in rg_format_report.
+ * @param buffer   as in rg_format_report.
+ * @param length   as in rg_format_report.
+ *
+ * Returns as rg_format_report does. Any thread may call it.
+ */
+size_t rg_format_summary(const struct rg_summary *summary,
+                         const struct rg_actor_report *actors,
+                         size_t count,
+                         int format,
+                         char *buffer,
+                         size_t length);
+
+/**
  * A sentence that says what an error means and what to do about it.
  *
  * @param code  any int.
  *
- * Returns a constant text, never NULL.
+ * Returns a constant text, never NULL. Any thread may call it.
  */
 const char *rg_strerror(int code);
 
 /**
  * Ends the process at once, with what was printed: for main, when actors are
  * stuck (RG_ETIMEDOUT), since exit would destroy what they still use. Flushes
- * stdout and stderr, and calls _exit.
+ * stdout and stderr, unless a thread is in a printf to it, and waits a second at
+ * most for whoever reads them; then calls _exit.
  *
  * @param code  the process's exit status.
  */
@@ -984,7 +924,7 @@ const char *rg_version(void);
  * @param group  the group, which has not been run.
  * @param name   as in rg_actor.
  *
- * Returns 0, RG_EINVAL, RG_ESTATE or RG_EABI.
+ * Returns 0, RG_EINVAL, RG_ESTATE or RG_ENOMEM. Any thread may call it.
  */
 int rg_drive_add(struct rg_group *group, const char *name);
 
@@ -995,36 +935,51 @@ int rg_drive_add(struct rg_group *group, const char *name);
  *
  * @param group  the group; it runs once.
  *
- * Returns 0; RG_ESPAWN, RG_ENOMEM (nothing was started), RG_ESTATE, RG_EINVAL,
- * RG_EABI.
+ * Returns 0; RG_ESPAWN, RG_ENOMEM (nothing was started), RG_ESTATE, RG_EINVAL.
+ * Any thread may call it.
  */
 int rg_drive_begin(struct rg_group *group);
 
 /**
- * Reports that a driven actor's execute has returned. After RG_DRIVE_LAST the
- * group is not touched any more.
+ * Reports that a driven actor's execute has returned. It only posts that: it
+ * takes no lock, waits for nobody and calls nothing back.
  *
- * @param group    the group.
+ * @param group    the group. It is valid for this call even after rg_free, if
+ *                 the actor was stuck: with the last such report the rest of
+ *                 the group is freed (rule 11).
  * @param index    the actor's.
  * @param code     its result.
  * @param message  copied; NULL: none.
  *
- * Returns RG_DRIVE_... bits; or RG_ESTATE (reported before, or not running),
- * RG_EINVAL, RG_EABI. Any thread may call it.
+ * Returns RG_DRIVE_WAKE: rg_drive_next has something new to say (a host that
+ * polls rg_drive_fd need not look at this); or 0; or RG_ESTATE (reported
+ * before, or not running), RG_EINVAL. Any thread may call it, once an actor.
  */
 int rg_drive_return(struct rg_group *group, size_t index, int code, const char *message);
 
 /**
- * The next thing for the host to do. Does not wait, except for threads that
- * are about to end. One thread at a time calls it, which also calls the
- * observer from here.
+ * Reports that a driven actor's interrupt has returned. As rg_drive_return, it
+ * only posts that.
+ *
+ * @param group      as for rg_drive_return.
+ * @param index      the actor's.
+ * @param complaint  what went wrong in it, copied; NULL: nothing.
+ *
+ * Returns as rg_drive_return does. Any thread may call it, once an actor.
+ */
+int rg_drive_interrupted(struct rg_group *group, size_t index, const char *complaint);
+
+/**
+ * The next thing for the host to do. Does not wait, except for threads of the
+ * library that are about to end. One thread at a time calls it, which also
+ * calls the observer from here.
  *
  * @param group  the group.
  * @param value  is given the step's number; NULL is RG_EINVAL.
  *
- * Returns RG_STEP_...; or RG_ESTATE, RG_EINVAL, RG_EABI. It is asked again
- * after each step, after RG_DRIVE_WAKE, when the time is over, and when
- * rg_drive_fd is readable.
+ * Returns RG_STEP_...; or RG_ESTATE, RG_EINVAL. It is asked again after each
+ * step, after RG_DRIVE_WAKE, when the time is over, and when rg_drive_fd is
+ * readable.
  */
 int rg_drive_next(struct rg_group *group, int64_t *value);
 
@@ -1035,68 +990,10 @@ int rg_drive_next(struct rg_group *group, int64_t *value);
  *
  * @param group  the group; the descriptor is its own, closed by rg_free.
  *
- * Returns the descriptor, the same at every call; or RG_ENOMEM, RG_EINVAL,
- * RG_EABI.
+ * Returns the descriptor, the same at every call; or RG_ENOMEM, RG_EINVAL. Any
+ * thread may call it, at any time.
  */
 int rg_drive_fd(struct rg_group *group);
-
-/**
- * Reports that a driven actor's interrupt has returned.
- *
- * @param group      the group.
- * @param index      the actor's.
- * @param complaint  what went wrong in it, copied; NULL: nothing.
- *
- * Returns as rg_drive_return does.
- */
-int rg_drive_interrupted(struct rg_group *group, size_t index, const char *complaint);
-
-/**
- * Adds so many actors that the host runs: rg_drive_add without names.
- *
- * @param group  the group, which has not been run.
- * @param count  how many.
- *
- * Returns 0; RG_ENOMEM: none was added; RG_ESTATE, RG_EINVAL or RG_EABI.
- */
-int rg_drive_add_many(struct rg_group *group, size_t count);
-
-/**
- * Reports what happened to driven actors, and asks for the next thing to do:
- * rg_drive_return, rg_drive_interrupted and rg_drive_next in one call, for
- * many actors at once, but without texts.
- *
- * @param group   the group.
- * @param events  oldest first, read during the call; NULL is fine with count 0.
- *                An unknown kind is RG_EINVAL, and none is taken.
- * @param count   how many.
- * @param now_ns  the time now, on the clock of the events' times.
- * @param next    is given the step, with its size set by the caller; NULL:
- *                only report, which any thread may do at any time. Otherwise
- *                as for rg_drive_next: one thread at a time.
- *
- * Returns RG_STEP_..., or 0 if next is NULL; or RG_ESTATE (not running, or one
- * of them was reported before; the others were taken, and next was not
- * written), RG_EINVAL, RG_EABI.
- */
-int rg_drive_report(struct rg_group *group,
-                    const struct rg_drive_event *events,
-                    size_t count,
-                    int64_t now_ns,
-                    struct rg_step *next);
-
-/**
- * rg_get_report for the first actors at once, without texts.
- *
- * @param group  the group.
- * @param out    the caller's array, written only on success.
- * @param count  how many; at most rg_actor_count.
- *
- * Returns 0, RG_EINVAL or RG_EABI. Any thread may call it.
- */
-int rg_drive_records(const struct rg_group *group,
-                     struct rg_drive_record *out,
-                     size_t count);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,6 +1,27 @@
 //! The library's own failures. Their numbers are part of the C interface.
 
+use std::ffi::c_int;
 use std::fmt;
+
+/// No error.
+pub const RG_OK: c_int = 0;
+/// An argument is wrong; nothing was changed.
+pub const RG_EINVAL: c_int = -10001;
+/// Not now: the group runs or has run, or has not begun, or one of its own
+/// actors waits for it.
+pub const RG_ESTATE: c_int = -10002;
+/// No memory or no file descriptor is left.
+pub const RG_ENOMEM: c_int = -10003;
+/// A thread could not be had; nothing was started, the group is as before.
+pub const RG_ESPAWN: c_int = -10004;
+/// The grace was over and something of some actors had not ended.
+pub const RG_ETIMEDOUT: c_int = -10005;
+/// An actor panicked, threw an exception or left its thread.
+pub const RG_EPANIC: c_int = -10006;
+/// The handle is not one of a compatible version of this library.
+pub const RG_EABI: c_int = -10007;
+/// Not on this platform.
+pub const RG_ENOTSUP: c_int = -10008;
 
 /// A failure of the library itself, as opposed to an actor's own code. A
 /// number, once given, is never changed or used again.
@@ -39,16 +60,16 @@ impl Error {
     ];
 
     /// The number that crosses the C interface (`RG_EINVAL` and its like).
-    pub const fn code(self) -> i32 {
+    pub const fn code(self) -> c_int {
         match self {
-            Error::Invalid => -10001,
-            Error::State => -10002,
-            Error::Memory => -10003,
-            Error::Spawn => -10004,
-            Error::TimedOut => -10005,
-            Error::Panic => -10006,
-            Error::Abi => -10007,
-            Error::Unsupported => -10008,
+            Error::Invalid => RG_EINVAL,
+            Error::State => RG_ESTATE,
+            Error::Memory => RG_ENOMEM,
+            Error::Spawn => RG_ESPAWN,
+            Error::TimedOut => RG_ETIMEDOUT,
+            Error::Panic => RG_EPANIC,
+            Error::Abi => RG_EABI,
+            Error::Unsupported => RG_ENOTSUP,
         }
     }
 

@@ -19,34 +19,39 @@
 //! ```
 //!
 //! Where to read on: [`Group`] for the Rust API, `include/rungroup.h` for the C
-//! interface, [`machine`] for the rules themselves, `runner` for the threads.
-
-// Methods of `Arc<Self>`, for an Arc that is not the standard library's.
-#![cfg_attr(rungroup_helgrind, feature(arbitrary_self_types))]
+//! interface, [`machine`] for the rules themselves, `run` for the threads.
+//!
+//! The modules are layers. Each uses those above it in this file's list and none
+//! below; a test keeps it so.
 
 #[cfg(not(unix))]
 compile_error!("rungroup needs a Unix: pthreads, poll and sigaction");
 
 mod error;
-mod ffi;
-mod group;
-pub mod machine;
-#[cfg(rungroup_model)]
-mod model;
-mod report;
-mod runner;
-mod signals;
-mod stop;
-#[cfg_attr(rungroup_model, path = "model/sync.rs")]
-#[cfg_attr(rungroup_helgrind, path = "ffi/helgrind.rs")]
-mod sync;
-mod systemd;
 mod text;
 
-pub use error::Error;
-pub use ffi::host::Host;
-pub use group::{
+pub mod machine;
+mod report;
+
+mod latch;
+#[cfg_attr(rungroup_model, path = "model/sync.rs")]
+mod sync;
+mod sys;
+
+mod abi;
+
+mod run;
+
+mod api;
+mod capi;
+
+#[cfg(rungroup_model)]
+mod model;
+
+pub use api::group::{
     ActorBuilder, Builder, Cause, Group, IntoOutcome, RunError, StopToken, Stopper, interrupt_none,
 };
+pub use api::plugin::Host;
+pub use error::Error;
 pub use machine::Order;
 pub use report::Report;

@@ -1,16 +1,45 @@
 //! Text that crosses to C: UTF-8, ended by a NUL.
 
-use crate::machine::Message;
-use std::ffi::CString;
+use crate::error::Error;
+use std::ffi::{CStr, CString};
 
 /// The text as a C string; a NUL inside it becomes U+FFFD, so that nothing
 /// after it is lost.
-pub fn lossy(text: &str) -> Message {
-    let whole = CString::new(text).unwrap_or_else(|_| {
+pub fn lossy(text: &str) -> CString {
+    CString::new(text).unwrap_or_else(|_| {
         let text = text.replace('\0', "\u{fffd}");
         CString::new(text).expect("no NUL is left")
-    });
-    whole.into()
+    })
+}
+
+/// The longest name that an actor may have, in bytes.
+pub const NAME_LIMIT: usize = 255;
+
+/// A copy of an actor's name, if it is one: UTF-8, and not too long.
+pub fn name(name: &CStr) -> Result<CString, Error> {
+    if name.count_bytes() > NAME_LIMIT || name.to_str().is_err() {
+        return Err(Error::Invalid);
+    }
+    copy(name)
+}
+
+/// A copy, or an error where there is no memory for it: `to_owned` would abort.
+pub fn copy(text: &CStr) -> Result<CString, Error> {
+    let bytes = text.to_bytes_with_nul();
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len())
+        .map_err(|_| Error::Memory)?;
+    copy.extend_from_slice(bytes);
+    CString::from_vec_with_nul(copy).map_err(|_| Error::Invalid)
+}
+
+/// The name of an actor that was given none, or an error where there is no
+/// memory for it.
+pub fn numbered(index: usize) -> Result<CString, Error> {
+    // Written into the array first: `format!` would abort without memory.
+    let mut text = [0; 32];
+    let _ = std::io::Write::write_fmt(&mut &mut text[..], format_args!("actor-{index}\0"));
+    CStr::from_bytes_until_nul(&text).map_or(Err(Error::Invalid), copy)
 }
 
 /// The longest start of `text` that has at most `limit` bytes and cuts no
@@ -37,5 +66,15 @@ mod tests {
         assert_eq!(prefix("naïve", 3), "na");
         assert_eq!(prefix("naïve", 4), "naï");
         assert_eq!(prefix("naïve", 99), "naïve");
+    }
+
+    #[test]
+    fn copies_are_the_same() {
+        assert_eq!(copy(c"naïve").as_deref(), Ok(c"naïve"));
+        assert_eq!(numbered(0).as_deref(), Ok(c"actor-0"));
+        assert_eq!(
+            numbered(usize::MAX).unwrap().to_str(),
+            Ok(&*format!("actor-{}", usize::MAX))
+        );
     }
 }

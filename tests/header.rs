@@ -8,10 +8,19 @@ fn the_header_is_up_to_date() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");
     let mut made = Vec::new();
-    cbindgen::Builder::new()
-        .with_config(config)
-        .with_src(root.join("src/ffi/exports.rs"))
-        .with_src(root.join("src/ffi/handle.rs"))
+    let mut builder = cbindgen::Builder::new().with_config(config);
+    for file in [
+        "error",
+        "abi",
+        "capi/group",
+        "capi/stop",
+        "capi/signals",
+        "capi/report",
+        "capi/drive",
+    ] {
+        builder = builder.with_src(root.join(format!("src/{file}.rs")));
+    }
+    builder
         .generate()
         .expect("the sources parse")
         .write(&mut made);

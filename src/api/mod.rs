@@ -1,0 +1,4 @@
+//! The Rust API.
+
+pub mod group;
+pub mod plugin;

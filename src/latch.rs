@@ -1,0 +1,101 @@
+//! A flag that is set once, with waiters and a descriptor, all of which say the
+//! same thing and say it for ever (rule 5). No lock: a thread that ends sets it.
+
+use crate::error::Error;
+use crate::sync::atomic::{Ordering::SeqCst, fence};
+use crate::sync::{OnceLock, Time};
+use crate::sys::event::Event;
+use crate::sys::futex::Word;
+use std::os::fd::RawFd;
+
+/// Something that happens once and that any number of threads can wait for.
+#[derive(Debug, Default)]
+pub struct Latch {
+    /// 1 once it has happened.
+    flag: Word,
+    /// Made when first asked for: most groups never need one.
+    event: OnceLock<Event>,
+}
+
+impl Latch {
+    /// Sets the flag and wakes all waiters, then makes the descriptor readable:
+    /// whoever sees that sees the flag too. When this returns, both are done,
+    /// also for a thread that comes second: it does both once more.
+    pub fn set(&self) {
+        self.flag.set(1);
+        // Pairs with the one in `fd`: either this thread sees the event that
+        // another one makes at the same time, or that one sees the flag.
+        fence(SeqCst);
+        if let Some(event) = self.event.get() {
+            event.signal();
+        }
+    }
+
+    /// Whether it has happened.
+    pub fn is_set(&self) -> bool {
+        self.flag.get() == 1
+    }
+
+    /// Waits until it has happened or `deadline` is reached (`None`: for ever);
+    /// says whether it has happened.
+    pub fn wait_until(&self, deadline: Option<Time>) -> bool {
+        self.flag.wait(1, deadline) == 1
+    }
+
+    /// A descriptor that is readable once it has happened. It lives as long as
+    /// the latch, and nobody drains it.
+    pub fn fd(&self) -> Result<RawFd, Error> {
+        let fd = Event::once(&self.event)?.fd();
+        fence(SeqCst);
+        if self.is_set() {
+            // It may have happened before there was an event to signal.
+            self.set();
+        }
+        Ok(fd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::now;
+    use crate::sys::event;
+    use std::sync::Arc;
+
+    fn readable(fd: RawFd) -> bool {
+        event::poll_readable(&[fd], Some(now())) == Ok(Some(0))
+    }
+
+    #[test]
+    fn the_descriptor_says_the_same_whenever_it_is_made() {
+        let before = Latch::default();
+        let fd = before.fd().unwrap();
+        assert!(!readable(fd));
+        before.set();
+        assert!(readable(fd) && before.is_set());
+
+        let after = Latch::default();
+        after.set();
+        assert!(readable(after.fd().unwrap()));
+    }
+
+    #[test]
+    fn no_waiter_misses_it() {
+        for _ in 0..3000 {
+            let latch = Arc::new(Latch::default());
+            let waiters: Vec<_> = (0..3)
+                .map(|_| {
+                    let latch = latch.clone();
+                    std::thread::spawn(move || latch.wait_until(None))
+                })
+                .collect();
+            latch.set();
+            assert!(waiters.into_iter().all(|waiter| waiter.join().unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_deadline() {
+        assert!(!Latch::default().wait_until(Some(now())));
+    }
+}

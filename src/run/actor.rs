@@ -1,0 +1,344 @@
+//! An actor's functions, as the threads call them, and closures as such.
+#![allow(unsafe_code)]
+
+use super::core::Core;
+use super::failure;
+use super::inbox::Post;
+use super::signals::Listener;
+use crate::abi::{self, Head, rg_cause, rg_completion, rg_event};
+use crate::error::Error;
+use crate::machine::{Event, Message, Outcome};
+use crate::sync::{Arc, Mutex};
+use crate::sys::unwind::{Callee, call};
+use crate::text;
+use std::any::Any;
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::ffi::{c_char, c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+/// Runs an actor; see `rg_execute_fn`.
+pub type Execute = unsafe extern "C-unwind" fn(*mut c_void) -> c_int;
+/// Interrupts an actor; see `rg_interrupt_fn`.
+pub type Interrupt = unsafe extern "C-unwind" fn(*const rg_cause, *mut c_void);
+/// Gives an actor's userdata back; see `rg_release_fn`.
+pub type Release = unsafe extern "C-unwind" fn(*mut c_void);
+/// Starts an actor without a thread; see `rg_start_fn`.
+pub type Start = unsafe extern "C-unwind" fn(*mut rg_completion, *mut c_void);
+/// Hands over what `rg_fail` kept on this thread, if anything. It belongs to
+/// the copy of the library that added the actor, whose thread-local it reads.
+pub type TakeFailure =
+    unsafe extern "C" fn(put: unsafe extern "C" fn(*mut c_void, c_int, *const c_char), *mut c_void);
+
+/// What stands for an execute.
+pub enum Work {
+    /// A function that runs on a thread of its own.
+    Thread(Execute),
+    /// A function that returns soon, and what it is given to complete with.
+    Async(Start, Box<Completion>),
+    /// The library's own listening for signals, on a thread of its own.
+    Signals,
+}
+
+/// An actor's functions and what they are called with. Plain values: the
+/// frames that call foreign code must own nothing.
+#[derive(Clone, Copy)]
+pub struct Calls {
+    /// Makes the execute return.
+    pub interrupt: Interrupt,
+    /// Handed to every function.
+    pub userdata: *mut c_void,
+    /// See there.
+    pub take_failure: TakeFailure,
+    /// The actor's name, once it is accepted. It lives as long as the group.
+    pub name: *const c_char,
+}
+
+impl Calls {
+    /// Calls the execute, and gives its code.
+    ///
+    /// # Safety
+    /// For all of these: the actor is accepted and not released. For this one:
+    /// the frames above own nothing that needs dropping.
+    pub unsafe fn execute(&self, execute: Execute) -> c_int {
+        let callee = self.callee("execute", true);
+        // SAFETY: the function has one argument, and the caller may call it.
+        unsafe { call(self.userdata, ptr::null_mut(), execute as _, &callee) }
+    }
+
+    /// Calls the interrupt; gives what it complained of.
+    ///
+    /// # Safety
+    /// As above; the cause lives during the call.
+    pub unsafe fn interrupt(&self, cause: *const rg_cause) -> Message {
+        const LEFT: &std::ffi::CStr =
+            c"the interrupt ended its thread without returning (pthread_exit, or cancelled)";
+        failure::forget();
+        let callee = self.callee("interrupt", false);
+        // SAFETY: the function has two arguments, and the caller may call it.
+        unsafe {
+            let cause = cause.cast_mut().cast();
+            call(cause, self.userdata, self.interrupt as _, &callee)
+        };
+        match failure::taken(self.take_failure) {
+            Some((_, complaint)) => complaint,
+            None if callee.left.get() => Cow::Borrowed(LEFT),
+            None => crate::machine::NO_MESSAGE,
+        }
+    }
+
+    /// Calls an async actor's start; true: it did not return, but left its thread.
+    ///
+    /// # Safety
+    /// As above; the completion lives until the actor is released.
+    pub unsafe fn start(&self, start: Start, completion: *mut rg_completion) -> bool {
+        let callee = self.callee("start", false);
+        // SAFETY: the function has two arguments, and the caller may call it.
+        unsafe { call(completion.cast(), self.userdata, start as _, &callee) };
+        callee.left.get()
+    }
+
+    fn callee(&self, function: &'static str, may_exit: bool) -> Callee {
+        Callee {
+            actor: self.name,
+            function,
+            may_exit,
+            left: Cell::new(false),
+        }
+    }
+}
+
+// SAFETY: whoever adds an actor promises that its functions may be called with
+// its userdata from any thread (see `rg_add`); for closures `Send` says so.
+unsafe impl Send for Calls {}
+
+/// An accepted actor. Its drop runs `release`, once (rule 13).
+pub struct Actor {
+    /// The functions.
+    pub calls: Calls,
+    /// What the execute is.
+    pub work: Work,
+    /// May be none.
+    pub release: Option<Release>,
+    /// In bytes; 0: the default.
+    pub stack_size: usize,
+}
+
+// SAFETY: as for `Calls`; the release function is part of the same promise.
+unsafe impl Send for Actor {}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        if let Some(release) = self.release {
+            let callee = self.calls.callee("release", false);
+            // SAFETY: an actor is dropped when its execute and interrupt can no
+            // longer run, and only once.
+            unsafe { call(self.calls.userdata, ptr::null_mut(), release as _, &callee) };
+        }
+    }
+}
+
+impl Actor {
+    /// An actor of two closures. A panic in either is recorded (rule 12).
+    pub fn from_closures<E, I>(execute: E, interrupt: I) -> Self
+    where
+        E: FnOnce() -> Outcome + Send + 'static,
+        I: FnOnce(&rg_cause) + Send + 'static,
+    {
+        let closures = Box::new(Closures {
+            execute: Mutex::new(Some(execute)),
+            interrupt: Mutex::new(Some(interrupt)),
+        });
+        Actor {
+            calls: Calls {
+                interrupt: run_interrupt::<E, I>,
+                userdata: Box::into_raw(closures).cast(),
+                take_failure: failure::take,
+                name: ptr::null(),
+            },
+            work: Work::Thread(run_execute::<E, I>),
+            release: Some(drop_closures::<E, I>),
+            stack_size: 0,
+        }
+    }
+
+    /// The signal actor.
+    pub(super) fn of_listener(listener: Box<Listener>) -> Self {
+        Actor {
+            calls: Calls {
+                interrupt: interrupt_listener,
+                userdata: Box::into_raw(listener).cast(),
+                take_failure: failure::take,
+                name: ptr::null(),
+            },
+            work: Work::Signals,
+            release: Some(drop_listener),
+            stack_size: 0,
+        }
+    }
+
+    /// The listener of a signal actor.
+    pub(super) fn listener(&self) -> Option<&Listener> {
+        match self.work {
+            // SAFETY: `of_listener` made the userdata, and it lives as long as
+            // the actor.
+            Work::Signals => Some(unsafe { &*self.calls.userdata.cast::<Listener>() }),
+            _ => None,
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn interrupt_listener(_: *const rg_cause, userdata: *mut c_void) {
+    // SAFETY: `of_listener` made the userdata, and it lives until `release`.
+    unsafe { &*userdata.cast::<Listener>() }.interrupt();
+}
+
+unsafe extern "C-unwind" fn drop_listener(userdata: *mut c_void) {
+    // SAFETY: `of_listener` made it, and `release` runs once.
+    drop(unsafe { Box::from_raw(userdata.cast::<Listener>()) });
+}
+
+/// The two run on different threads, maybe at the same time: a lock each.
+struct Closures<E, I> {
+    execute: Mutex<Option<E>>,
+    interrupt: Mutex<Option<I>>,
+}
+
+unsafe extern "C-unwind" fn run_execute<E, I>(userdata: *mut c_void) -> c_int
+where
+    E: FnOnce() -> Outcome,
+{
+    // SAFETY: `from_closures` made the userdata, and it lives until `release`.
+    let closures = unsafe { &*userdata.cast::<Closures<E, I>>() };
+    let execute = closures.execute.lock().take();
+    let outcome = match execute.map(|execute| catch_unwind(AssertUnwindSafe(execute))) {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(panic)) => Outcome {
+            code: Error::Panic.code(),
+            message: panic_text(panic),
+        },
+        None => Outcome::code(Error::State.code()),
+    };
+    failure::keep(outcome.code, outcome.message);
+    outcome.code
+}
+
+unsafe extern "C-unwind" fn run_interrupt<E, I>(cause: *const rg_cause, userdata: *mut c_void)
+where
+    I: FnOnce(&rg_cause),
+{
+    // SAFETY: as above; the cause is valid for the call.
+    let (closures, cause) = unsafe { (&*userdata.cast::<Closures<E, I>>(), &*cause) };
+    let interrupt = closures.interrupt.lock().take();
+    if let Some(interrupt) = interrupt
+        && let Err(panic) = catch_unwind(AssertUnwindSafe(|| interrupt(cause)))
+    {
+        failure::keep(Error::Panic.code(), panic_text(panic));
+    }
+}
+
+unsafe extern "C-unwind" fn drop_closures<E, I>(userdata: *mut c_void) {
+    // SAFETY: `from_closures` made it, and `release` runs once. A panic of a
+    // captured value's drop ends here.
+    let _ = catch_unwind(AssertUnwindSafe(|| unsafe {
+        drop(Box::from_raw(userdata.cast::<Closures<E, I>>()))
+    }));
+}
+
+/// What a panic said.
+pub fn panic_text(panic: Box<dyn Any + Send>) -> Message {
+    let said = if let Some(text) = panic.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text
+    } else {
+        "a panic whose value is no text"
+    };
+    let text = text::lossy(said);
+    // The value's own drop may panic as well.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+    text.into()
+}
+
+/// An observer's function and its userdata.
+#[derive(Clone, Copy)]
+pub struct Observer {
+    /// See `rg_observer_fn`.
+    pub function: unsafe extern "C-unwind" fn(*const rg_event, *mut c_void),
+    /// Handed to it.
+    pub userdata: *mut c_void,
+}
+
+// SAFETY: whoever sets it promises that it may be called from another thread.
+unsafe impl Send for Observer {}
+
+impl Observer {
+    /// Calls it. The texts live as long as the group.
+    pub fn call(self, event: Event, actor: *const c_char, message: *const c_char) {
+        let event = rg_event {
+            size: size_of::<rg_event>(),
+            kind: abi::event_kind(event.kind),
+            code: event.code,
+            index: abi::index(event.index),
+            actor,
+            message,
+            time_ns: abi::time(Some(event.at)),
+        };
+        let callee = Callee {
+            actor: ptr::null(),
+            function: "observer",
+            may_exit: false,
+            left: Cell::new(false),
+        };
+        // SAFETY: the event lives for the call, its texts as long as the group.
+        unsafe {
+            let event = ptr::from_ref(&event).cast_mut().cast();
+            call(event, self.userdata, self.function as _, &callee);
+        }
+    }
+}
+
+/// What a `rg_completion` of this copy really is.
+#[repr(C)]
+pub struct Completion {
+    /// Must be the first field: a `rg_completion *` is a pointer to this struct,
+    /// and other copies of the library read the function table through it.
+    head: Head,
+    index: usize,
+    /// The group, from the call of start until the actor completes: a stuck
+    /// actor completes after `rg_free`.
+    group: Mutex<Option<Arc<Core>>>,
+}
+
+impl Completion {
+    /// Of an actor that is not added yet.
+    pub fn new(head: Head) -> Self {
+        Completion {
+            head,
+            index: 0,
+            group: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn set_index(&mut self, index: usize) {
+        self.index = index;
+    }
+
+    /// From now on it can be completed. Gives the handle for start.
+    pub(super) fn begin(&self, core: &Arc<Core>) -> *mut rg_completion {
+        *self.group.lock() = Some(core.clone());
+        ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// The actor completed (rule 4). Once: a second time is refused. Gives its
+    /// share of the group, which may be the last, and whose end is the
+    /// completion's.
+    pub fn complete(&self, outcome: Outcome) -> Result<Arc<Core>, Error> {
+        // Not waited for: whoever has the lock completes it.
+        let taken = self.group.try_lock().and_then(|mut group| group.take());
+        let core = taken.ok_or(Error::State)?;
+        core.post(Post::Execute(self.index), outcome)?;
+        Ok(core)
+    }
+}

@@ -1,0 +1,560 @@
+//! One group: what is added to it, how it starts, and how it ends.
+//!
+//! `run` is `start` and `drive` (`drive.rs`). Everything that a stuck thread may
+//! touch lives in [`Core`], of which each thread has a share.
+
+use super::actor::{Actor, Observer, Work};
+use super::gate::Gate;
+use super::inbox::{Caller, Inbox, Post};
+use super::interrupter::Interrupter;
+use super::signals::{self, Listener};
+use super::systemd::Manager;
+use super::threads::{self, STACKS, Threads};
+use crate::abi::{Head, HeldCause, rg_cause};
+use crate::error::Error;
+use crate::latch::Latch;
+use crate::machine::{Event, EventKind, Machine, Message, Nanos, Outcome, Step};
+use crate::report::ended_by;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use crate::sync::{Arc, Mutex, MutexGuard, OnceLock, Time, now};
+use crate::sys::event::Event as Descriptor;
+use crate::sys::futex::Word;
+use crate::sys::memory::{Room, try_box};
+use crate::sys::signal::send_again;
+use crate::text;
+use std::ffi::{CString, c_char};
+
+/// The state under the lock.
+pub struct State {
+    /// The contract.
+    pub machine: Machine,
+    /// `None`: it has not been run.
+    pub(super) began: Option<Time>,
+    /// The time of the event that the machine was told last. A report's times
+    /// never run backwards: two threads may read the clock in one order and
+    /// post in the other.
+    latest: Nanos,
+    /// A step that waits until the observer knows of it.
+    pub(super) pending: Option<Step>,
+}
+
+impl State {
+    /// The time, for the machine.
+    pub fn now(&self) -> Nanos {
+        self.since_began(now())
+    }
+
+    fn since_began(&self, at: Time) -> Nanos {
+        let since = self.began.map_or(0, |began| at.saturating_sub(began));
+        since.max(self.latest)
+    }
+
+    fn drain(&mut self, inbox: &Inbox) {
+        for (post, outcome, at) in inbox.take() {
+            let at = self.since_began(at);
+            self.latest = at;
+            let taken = match post {
+                Post::Stop => {
+                    self.machine.stop(outcome.code, at);
+                    Ok(())
+                }
+                Post::Start(index) => self.machine.start_returned(index),
+                Post::Execute(index) => self.machine.returned(index, outcome, at),
+                Post::Interrupt(index) => {
+                    let complaint = Some(outcome.message).filter(|text| !text.is_empty());
+                    self.machine.interrupt_returned(index, complaint, at)
+                }
+            };
+            debug_assert!(
+                taken.is_ok(),
+                "{post:?}: a slot is armed only for what is called"
+            );
+        }
+    }
+}
+
+/// One group.
+#[repr(C)]
+pub struct Core {
+    /// Must be the first field: an `rg_group *` is a pointer to this struct, and
+    /// other copies of the library read the function table through it.
+    head: Head,
+    /// `None`: the host's own, which it runs and interrupts itself. Boxed, since
+    /// threads keep an actor's address while more are added.
+    pub(super) actors: Mutex<Vec<Option<Box<Actor>>>>,
+    state: Mutex<State>,
+    /// What happened and is not yet in `state`.
+    pub(super) inbox: Inbox,
+    /// Changes when the driver has something to do.
+    pub(super) wakes: Word,
+    /// Likewise, for a host's loop; made when asked for.
+    pub(super) wake_event: OnceLock<Descriptor>,
+    /// Set when stopping begins. Of its own, so that actors can hold it
+    /// without keeping the group.
+    pub stop: Arc<Latch>,
+    /// Set when the run is over and its threads are gone.
+    pub over: Latch,
+    pub(super) gate: Gate,
+    pub(super) threads: Mutex<Threads>,
+    pub(super) interrupter: Interrupter,
+    /// Whether the library runs some of the actors.
+    pub(super) has_own: AtomicBool,
+    /// Whether starts and interrupts are called on a thread of the library's, so
+    /// that one that blocks does not hold up the driver.
+    pub(super) bounded: AtomicBool,
+    /// Whether the host drives.
+    hosted: AtomicBool,
+    /// A share of the group for its host, which posts what is stuck after it has
+    /// freed its handle; and how many posts it still owes.
+    host_share: Mutex<Option<Arc<Core>>>,
+    host_owes: AtomicUsize,
+    cause: OnceLock<HeldCause>,
+    pub(super) observer: Mutex<Option<Observer>>,
+    /// Whether signal actors that are added hand a signal on.
+    pub chain_signals: AtomicBool,
+}
+
+/// Who carries out the steps of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// The thread that called `rg_run`.
+    Caller,
+    /// A thread of the library's, after `rg_start`.
+    Thread,
+    /// The host, by `rg_drive_next`: its own actors have no threads here.
+    Host,
+}
+
+impl Core {
+    /// An empty group.
+    pub fn new(head: Head) -> Arc<Self> {
+        Arc::new(Core {
+            head,
+            actors: Mutex::default(),
+            state: Mutex::new(State {
+                machine: Machine::new(),
+                began: None,
+                latest: 0,
+                pending: None,
+            }),
+            inbox: Inbox::default(),
+            wakes: Word::default(),
+            wake_event: OnceLock::new(),
+            stop: Arc::default(),
+            over: Latch::default(),
+            gate: Gate::default(),
+            threads: Mutex::default(),
+            interrupter: Interrupter::default(),
+            has_own: AtomicBool::new(false),
+            bounded: AtomicBool::new(false),
+            hosted: AtomicBool::new(false),
+            host_share: Mutex::new(None),
+            host_owes: AtomicUsize::new(0),
+            cause: OnceLock::new(),
+            observer: Mutex::new(None),
+            chain_signals: AtomicBool::new(false),
+        })
+    }
+
+    /// The state, with everything in it that was posted.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock();
+        state.drain(&self.inbox);
+        state
+    }
+
+    // ---- before the run ---------------------------------------------------
+
+    /// Adds an actor. A refused one is handed back: its userdata is still the
+    /// caller's (rule 13).
+    pub fn add(&self, name: Option<CString>, mut actor: Actor) -> Result<usize, (Error, Actor)> {
+        if actor.stack_size != 0 && !STACKS.contains(&(actor.stack_size as u64)) {
+            return Err((Error::Invalid, actor));
+        }
+        let mut state = self.state();
+        let mut actors = self.actors.lock();
+        let index = actors.len();
+        let has_start = matches!(actor.work, Work::Async(..));
+        let ready = actors
+            .try_reserve(1)
+            .map_err(|_| Error::Memory)
+            .and_then(|()| self.inbox.make(index, has_start))
+            .and_then(|()| name.map_or_else(|| text::numbered(index), Ok));
+        let name = match ready {
+            Ok(name) => name,
+            Err(error) => return Err((error, actor)),
+        };
+        // The name is the record's; where it lies does not change.
+        actor.calls.name = name.as_ptr();
+        if let Work::Async(_, completion) = &mut actor.work {
+            completion.set_index(index);
+        }
+        let Some(room) = Room::new() else {
+            return Err((Error::Memory, actor));
+        };
+        let added = match has_start {
+            true => state.machine.add_async(Some(name)),
+            false => state.machine.add(Some(name)),
+        };
+        if let Err(error) = added {
+            return Err((error, actor));
+        }
+        actors.push(Some(room.fill(actor)));
+        Ok(index)
+    }
+
+    /// Adds an actor of the host's.
+    pub fn add_hosted(&self, name: Option<CString>) -> Result<(), Error> {
+        let mut state = self.state();
+        let mut actors = self.actors.lock();
+        actors.try_reserve(1).map_err(|_| Error::Memory)?;
+        self.inbox.make(actors.len(), false)?;
+        state.machine.add(name)?;
+        actors.push(None);
+        Ok(())
+    }
+
+    /// Adds a signal actor.
+    pub fn add_signals(&self, signals: &[i32]) -> Result<usize, Error> {
+        if !self.with(|machine| machine.adding()) {
+            return Err(Error::State);
+        }
+        let listener = Listener::new(signals, self.chain_signals.load(SeqCst))?;
+        let listener = try_box(listener).ok_or(Error::Memory)?;
+        let name = text::copy(c"signals")?;
+        self.add(Some(name), Actor::of_listener(listener))
+            .map_err(|(error, _)| error)
+    }
+
+    /// Adds a systemd actor.
+    pub fn add_systemd(self: &Arc<Self>) -> Result<usize, Error> {
+        let manager = Manager::from_environment();
+        let (stop, core) = (self.stop.clone(), Arc::downgrade(self));
+        let why = move || {
+            let core = core.upgrade();
+            core.map_or(String::new(), |core| core.with(ended_by))
+        };
+        let actor = Actor::from_closures(move || manager.serve(&stop, why), |_| {});
+        self.add(Some(c"systemd".to_owned()), actor)
+            .map_err(|(error, _)| error)
+    }
+
+    /// Sets or clears the observer.
+    pub fn observe(&self, observer: Option<Observer>) -> Result<(), Error> {
+        self.state().machine.set_observed(observer.is_some())?;
+        *self.observer.lock() = observer;
+        Ok(())
+    }
+
+    /// Looks at, or changes, the machine.
+    pub fn with<T>(&self, look: impl FnOnce(&mut Machine) -> T) -> T {
+        look(&mut self.state().machine)
+    }
+
+    /// The machine and the time now, or when the run was over.
+    pub fn with_end<T>(&self, look: impl FnOnce(&mut Machine, Nanos) -> T) -> T {
+        let mut state = self.state();
+        let end = match state.machine.finished() {
+            Some(_) => state.machine.finished_at(),
+            None => state.now(),
+        };
+        look(&mut state.machine, end)
+    }
+
+    // ---- the start ----------------------------------------------------------
+
+    /// Runs the group on this thread (rules 1 to 7). Gives its code.
+    pub fn run(self: &Arc<Self>) -> Result<i32, Error> {
+        self.start(Driver::Caller)?;
+        let code = threads::as_inside(self, || self.drive());
+        self.over.set();
+        Ok(code)
+    }
+
+    /// Starts every actor, or none (rule 2). The caller goes on as the driver, or
+    /// there is a thread for that.
+    pub fn start(self: &Arc<Self>, driver: Driver) -> Result<(), Error> {
+        // Whoever runs second is told so before anything is made.
+        if !self.begin(driver)? {
+            return self.finish_unstarted(driver);
+        }
+        if let Err(error) = self.prepare(driver) {
+            // The signals first, so that their threads end.
+            let mut heard = 0u64;
+            self.end_listening(|_, signal| heard |= 1 << signal);
+            self.dismiss();
+            self.state().machine.retract();
+            // No actor has seen what came meanwhile: it goes to the dispositions
+            // that are there now.
+            (1..64)
+                .filter(|signal| heard & (1 << signal) != 0)
+                .for_each(send_again);
+            return Err(error);
+        }
+        let started = {
+            let mut state = self.state();
+            let now = state.now();
+            state.machine.started(now)
+        };
+        if !started {
+            // Stopped while the threads were made.
+            self.note_signals();
+            self.dismiss();
+            return self.finish_unstarted(driver);
+        }
+        let threads = self.threads.lock().at_the_gate();
+        self.gate.open(threads);
+        if !self.bounded.load(Relaxed) {
+            self.call_starts();
+        }
+        if driver == Driver::Thread {
+            self.gate.open_driver();
+        }
+        Ok(())
+    }
+
+    fn begin(self: &Arc<Self>, driver: Driver) -> Result<bool, Error> {
+        let mut state = self.state();
+        let actors = self.actors.lock();
+        let host = driver == Driver::Host;
+        if !host && actors.iter().any(Option::is_none) {
+            return Err(Error::State);
+        }
+        let begun = state.machine.begin()?;
+        // Only after `begin` succeeded: a second, refused `rg_run` must not reset
+        // the start time of the run in progress.
+        state.began = Some(now());
+        state.latest = 0;
+        self.hosted.store(host, Relaxed);
+        if !begun {
+            return Ok(false);
+        }
+        let has_own = actors.iter().any(Option::is_some);
+        self.has_own.store(has_own, Relaxed);
+        let bounded = has_own && (host || state.machine.grace().is_some());
+        self.bounded.store(bounded, Relaxed);
+        self.inbox.expect(state.machine.outstanding());
+        let mut owed = 0;
+        for (index, actor) in actors.iter().enumerate() {
+            let caller = match actor {
+                Some(_) => Caller::Own,
+                None => Caller::Host,
+            };
+            self.inbox.arm(Post::Execute(index), caller);
+            owed += if actor.is_none() { 2 } else { 0 };
+        }
+        self.host_owes.store(owed, SeqCst);
+        *self.host_share.lock() = (owed > 0).then(|| self.clone());
+        Ok(true)
+    }
+
+    /// The run is over before anything was called.
+    fn finish_unstarted(self: &Arc<Self>, driver: Driver) -> Result<(), Error> {
+        self.host_share.lock().take();
+        for index in 0..self.actors.lock().len() {
+            self.inbox.disarm(Post::Execute(index));
+        }
+        self.stop.set();
+        if driver == Driver::Thread {
+            // Nothing to wait for but the observer.
+            threads::as_inside(self, || self.drive());
+            self.over.set();
+        }
+        Ok(())
+    }
+
+    /// Everything that can fail: signals, and all threads, which wait at the
+    /// gate.
+    fn prepare(self: &Arc<Self>, driver: Driver) -> Result<(), Error> {
+        let actors = self.actors.lock();
+        let mut listeners = actors.iter().flatten().filter_map(|actor| actor.listener());
+        listeners.try_for_each(Listener::begin)?;
+        if !self.has_own.load(Relaxed) {
+            return Ok(());
+        }
+        let bounded = self.bounded.load(Relaxed);
+        if bounded {
+            // A start and an interrupt each.
+            self.interrupter.reserve(2 * actors.len())?;
+        }
+        let mut threads = self.threads.lock();
+        threads.spawn(self, &actors, bounded, driver)
+    }
+
+    /// Ends the threads, none of which got going.
+    fn dismiss(&self) {
+        self.gate.cancel();
+        self.host_share.lock().take();
+        self.interrupter.close();
+        self.end_threads(|_| false, false);
+        Threads::join_driver(&self.threads);
+        self.gate.reset();
+    }
+
+    fn end_threads(&self, stuck: impl Fn(usize) -> bool, calls_left: bool) {
+        // Without the lock, for whoever asks meanwhile.
+        let mut threads = std::mem::take(&mut *self.threads.lock());
+        threads.end(self, stuck, calls_left);
+        *self.threads.lock() = threads;
+    }
+
+    /// The dispositions are as before, and the threads that listened end. Tells
+    /// the first signal that each listener heard.
+    fn end_listening(&self, mut heard: impl FnMut(usize, i32)) {
+        let mut from = 0;
+        loop {
+            let actors = self.actors.lock();
+            let listener = |index: &usize| actors[*index].as_ref()?.listener();
+            let Some(index) = (from..actors.len()).find(|index| listener(index).is_some()) else {
+                return;
+            };
+            let signal = listener(&index).and_then(Listener::finish);
+            drop(actors);
+            if let Some(signal) = signal {
+                heard(index, signal);
+            }
+            from = index + 1;
+        }
+    }
+
+    /// What signal actors heard after they had returned is in the report for
+    /// their outcome (rule 16).
+    fn note_signals(&self) {
+        self.end_listening(|index, signal| {
+            self.with(|machine| machine.amend(index, signals::outcome(signal)));
+        });
+    }
+
+    // ---- the end ------------------------------------------------------------
+
+    /// The run is over: joins the threads that have ended, lets the stuck ones go,
+    /// and puts the signals back (rules 7, 10, 15).
+    pub(super) fn gather(&self) {
+        self.note_signals();
+        let calls_left = !self.interrupter.close();
+        // Without a grace nobody is stuck, and no lock is needed to see it.
+        let bounded = self.with(|machine| machine.grace().is_some());
+        let is_stuck = |index: usize| {
+            let stuck = |machine: &mut Machine| machine.records()[index].stuck;
+            bounded && self.with(stuck).without_result()
+        };
+        self.end_threads(is_stuck, calls_left);
+    }
+
+    /// Waits until the run is over; its code, or `None` at the deadline.
+    pub fn wait(&self, deadline: Option<Time>) -> Result<Option<i32>, Error> {
+        if threads::inside(self) || self.with(|machine| machine.adding()) {
+            return Err(Error::State);
+        }
+        if !self.over.wait_until(deadline) {
+            return Ok(None);
+        }
+        Threads::join_driver(&self.threads);
+        Ok(self.with(|machine| machine.finished()))
+    }
+
+    /// Gives up the handle: releases the actors now, or leaves that to the last
+    /// share, which a stuck one has (rules 11, 13). Refused while the group runs.
+    pub fn abandon(&self) -> Result<(), Error> {
+        let (adding, finished) = self.with(|m| (m.adding(), m.finished().is_some()));
+        if !adding && (!finished || !self.over.is_set()) {
+            return Err(Error::State);
+        }
+        Threads::join_driver(&self.threads);
+        if self.with(|machine| machine.outstanding()) == 0 {
+            // Their drops run unlocked, in order of addition.
+            let actors = std::mem::take(&mut *self.actors.lock());
+            drop(actors);
+        }
+        Ok(())
+    }
+
+    // ---- what happens ---------------------------------------------------------
+
+    /// Something of the library's own returned. Never waits. True: the driver
+    /// was woken.
+    pub fn post(&self, post: Post, outcome: Outcome) -> Result<bool, Error> {
+        self.post_as(Caller::Own, post, outcome)
+    }
+
+    fn post_as(&self, caller: Caller, post: Post, outcome: Outcome) -> Result<bool, Error> {
+        let wake = self.inbox.post(post, caller, outcome)?;
+        // An execute that returns ends the group, whichever it is.
+        if matches!(post, Post::Execute(_) | Post::Stop) && !self.stop.is_set() {
+            self.stop.set();
+        }
+        if wake {
+            self.wake();
+        }
+        Ok(wake)
+    }
+
+    /// Something of a driven actor's returned. The group is there as long as the
+    /// host owes a post.
+    pub fn host_post(&self, post: Post, outcome: Outcome) -> Result<bool, Error> {
+        let wake = self.post_as(Caller::Host, post, outcome)?;
+        if self.host_owes.fetch_sub(1, SeqCst) == 1 {
+            // Nobody else wants the lock: the run has begun, and this is the last.
+            let share = self
+                .host_share
+                .try_lock()
+                .and_then(|mut share| share.take());
+            drop(share);
+        }
+        Ok(wake)
+    }
+
+    /// Stops the group from outside (rule 9). Also if something else came first,
+    /// it is seen to be stopping when this returns.
+    pub fn stop(&self, code: i32) {
+        let _ = self.post(Post::Stop, Outcome::code(code));
+        self.stop.set();
+    }
+
+    // ---- what is known ----------------------------------------------------------
+
+    /// The cause as C sees it; null before there is one. Valid as long as the
+    /// group.
+    pub fn cause(&self) -> *const rg_cause {
+        let machine = &mut self.state().machine;
+        let Some(index) = machine.cause().map(|cause| cause.index) else {
+            return std::ptr::null();
+        };
+        let name = index.map_or(std::ptr::null(), |index| machine.name(index).as_ptr());
+        match machine.cause() {
+            None => std::ptr::null(),
+            Some(cause) => self
+                .cause
+                .get_or_init(|| HeldCause::new(cause, name))
+                .as_ptr(),
+        }
+    }
+
+    /// The texts of an event: the actor's name or null, and what was said. Valid as
+    /// long as the group.
+    pub(super) fn texts(&self, event: Event) -> (*const c_char, *const c_char) {
+        self.with(|machine| {
+            let name = event
+                .index
+                .map_or(std::ptr::null(), |index| machine.name(index).as_ptr());
+            let record = event.index.map(|index| &machine.records()[index]);
+            let said: Option<&Message> = match event.kind {
+                EventKind::Returned => record
+                    .and_then(|record| record.outcome.as_ref())
+                    .map(|outcome| &outcome.message),
+                EventKind::Stopping => machine.cause().map(|cause| &cause.message),
+                EventKind::Interrupted => record.and_then(|record| record.complaint.as_ref()),
+                _ => None,
+            };
+            (name, said.map_or(c"".as_ptr(), |text| text.as_ptr()))
+        })
+    }
+
+    /// Refuses a group that the host does not drive.
+    pub fn must_be_driven(&self) -> Result<(), Error> {
+        match self.hosted.load(Relaxed) {
+            true => Ok(()),
+            false => Err(Error::State),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The driver's loop: carries out the machine's steps. The thread in `rg_run` is
+//! in it, or after `rg_start` one of the library's, or a host with a loop of its
+//! own goes through it by `rg_drive_next`.
+
+use super::core::{Core, State};
+use super::inbox::{Caller, Post};
+use super::threads;
+use crate::error::Error;
+use crate::machine::{Message, NO_MESSAGE, Nanos, Outcome, Step};
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering::Relaxed;
+use crate::sys::event::Event;
+use std::os::fd::RawFd;
+
+/// What the driver does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// For a host: call its actor's interrupt, and post that it returned.
+    Interrupt(usize),
+    /// Nothing, until it is woken or for so long.
+    Wait(Option<Nanos>),
+    /// The run is over, with this code.
+    Finish(i32),
+}
+
+impl Core {
+    /// Carries out the run on this thread, and gives its code.
+    pub(super) fn drive(self: &Arc<Self>) -> i32 {
+        loop {
+            // Before the look at what there is: what comes after it changes the
+            // number.
+            let seen = self.wakes.get();
+            match self.next() {
+                // Only where the host drives.
+                Next::Interrupt(_) => {}
+                Next::Wait(time) => {
+                    let deadline = time.and_then(|time| crate::sync::now().checked_add(time));
+                    self.wakes.wait_past(seen, deadline);
+                }
+                Next::Finish(code) => return code,
+            }
+        }
+    }
+
+    /// Carries out steps as long as there are such that the library carries out.
+    pub fn next(self: &Arc<Self>) -> Next {
+        loop {
+            let mut state = self.state();
+            if let Some(event) = state.machine.next_event() {
+                drop(state);
+                let observer = *self.observer.lock();
+                if let Some(observer) = observer {
+                    threads::call_observer(self, observer, event);
+                }
+                continue;
+            }
+            let step = match state.pending.take() {
+                Some(step) => step,
+                None => {
+                    let step = self.step(&mut state);
+                    if state.machine.has_events() {
+                        // The observer is told of a step before it is carried out.
+                        state.pending = Some(step);
+                        continue;
+                    }
+                    step
+                }
+            };
+            match step {
+                Step::Start(index) => {
+                    self.inbox.arm(Post::Start(index), Caller::Own);
+                    drop(state);
+                    self.make_call(Post::Start(index));
+                }
+                Step::Interrupt(index) => {
+                    let hosted = self.actors.lock()[index].is_none();
+                    let caller = if hosted { Caller::Host } else { Caller::Own };
+                    self.inbox.arm(Post::Interrupt(index), caller);
+                    drop(state);
+                    // The descriptor comes before the first interrupt, whoever
+                    // gets here first.
+                    self.stop.set();
+                    if hosted {
+                        return Next::Interrupt(index);
+                    }
+                    self.make_call(Post::Interrupt(index));
+                }
+                Step::Wait(until) => {
+                    if !self.inbox.wait_for(state.machine.awaited()) {
+                        continue;
+                    }
+                    return Next::Wait(until.map(|until| until.saturating_sub(state.now())));
+                }
+                Step::Finish(code) => {
+                    drop(state);
+                    if self.has_own.load(Relaxed) {
+                        self.gather();
+                    }
+                    return Next::Finish(code);
+                }
+            }
+        }
+    }
+
+    fn step(&self, state: &mut State) -> Step {
+        // Before stopping, the machine does not look at the time.
+        let now = match state.machine.cause() {
+            Some(_) => state.now(),
+            None => 0,
+        };
+        if state
+            .machine
+            .deadline()
+            .is_some_and(|deadline| now >= deadline)
+        {
+            for index in 0..state.machine.records().len() {
+                if self.inbox.is_ending(Post::Execute(index)) {
+                    state.machine.ending(index);
+                }
+            }
+        }
+        state.machine.next(now)
+    }
+
+    /// Calls the starts on this thread.
+    pub(super) fn call_starts(self: &Arc<Self>) {
+        loop {
+            let mut state = self.state();
+            let now = state.now();
+            let Some(index) = state.machine.next_start(now) else {
+                return;
+            };
+            self.inbox.arm(Post::Start(index), Caller::Own);
+            drop(state);
+            threads::as_inside(self, || self.make_call(Post::Start(index)));
+        }
+    }
+
+    /// Has a start or an interrupt called: here, or on a thread of its own.
+    fn make_call(self: &Arc<Self>, post: Post) {
+        if !self.bounded.load(Relaxed) {
+            let complaint = self.call(post);
+            let _ = self.post(post, Outcome::complaint(complaint));
+        } else if !self.interrupter.push(post) {
+            // Without a thread to be had, one that hangs makes the call when it is
+            // free again. The driver must not make it: it would hang as well.
+            let _ = self.threads.lock().interrupter(self);
+        }
+    }
+
+    /// Calls it on this thread, and gives its complaint.
+    pub(super) fn call(self: &Arc<Self>, post: Post) -> Message {
+        let actor = |index: usize| {
+            let actors = self.actors.lock();
+            actors[index]
+                .as_deref()
+                .map(|actor| (std::ptr::from_ref(actor), actor.calls))
+        };
+        match post {
+            Post::Start(index) => {
+                if let Some((actor, _)) = actor(index) {
+                    threads::call_start(self, actor);
+                }
+                NO_MESSAGE
+            }
+            Post::Interrupt(index) => actor(index).map_or(NO_MESSAGE, |(_, calls)| {
+                threads::call_interrupt(calls, self.cause())
+            }),
+            Post::Execute(_) | Post::Stop => NO_MESSAGE,
+        }
+    }
+
+    // ---- for a host that drives ------------------------------------------------
+
+    /// The next step that is the host's to carry out, without waiting.
+    pub fn host_next(self: &Arc<Self>) -> Result<Next, Error> {
+        self.must_be_driven()?;
+        if let Some(event) = self.wake_event.get() {
+            // First drained, then looked: what comes between is not lost.
+            event.drain();
+        }
+        let next = self.next();
+        if matches!(next, Next::Finish(_)) {
+            self.over.set();
+        }
+        Ok(next)
+    }
+
+    /// A descriptor that is readable when [`Core::host_next`] has something new to
+    /// say.
+    pub fn wake_fd(&self) -> Result<RawFd, Error> {
+        let made = self.wake_event.get().is_none();
+        let event = Event::once(&self.wake_event)?;
+        if made {
+            // Whatever came before there was a descriptor.
+            event.signal();
+        }
+        Ok(event.fd())
+    }
+
+    /// Wakes the driver. Never waits.
+    pub(super) fn wake(&self) {
+        self.wakes.add(1);
+        if let Some(event) = self.wake_event.get() {
+            event.signal();
+        }
+    }
+}

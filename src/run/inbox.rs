@@ -1,0 +1,450 @@
+//! The only way in for what happens to actors: executes, starts and interrupts
+//! that return, and stops from outside.
+//!
+//! Each has a *slot*, made before the run. Whoever finishes fills its slot and
+//! pushes the slot's number on a stack; whoever holds the lock of the group's
+//! state takes the whole stack and tells the machine, oldest first. So the
+//! order of posts is the order of events, and the first post is the cause.
+//!
+//! A post takes no lock, allocates nothing and touches no thread-local: it is
+//! made in the destructor of a `pthread_key`, where a thread is nearly gone. (A
+//! slot's message is in a lock that nobody ever waits for: the poster has it to
+//! itself until the push, and whoever takes the stack has it after that.)
+
+use crate::error::Error;
+use crate::machine::{Awaited, Message, NO_MESSAGE, Outcome};
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use crate::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+use crate::sync::{Mutex, OnceLock, Time, now};
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Post {
+    /// The group was stopped from outside.
+    Stop,
+    /// This actor's start returned.
+    Start(usize),
+    /// This actor's execute returned, or what stands for it.
+    Execute(usize),
+    /// This actor's interrupt returned.
+    Interrupt(usize),
+}
+
+impl Post {
+    /// The slot's number. Three an actor, of which those of starts are made for
+    /// actors that have one.
+    fn number(self) -> Option<u32> {
+        let (index, kind) = match self {
+            Post::Stop => return Some(STOP),
+            Post::Start(index) => (index, 1),
+            Post::Execute(index) => (index, 2),
+            Post::Interrupt(index) => (index, 3),
+        };
+        let number = index.checked_mul(3)?.checked_add(kind)?;
+        u32::try_from(number).ok().filter(|&number| number < LAST)
+    }
+
+    fn of(number: u32) -> Post {
+        let index = (number.saturating_sub(1) / 3) as usize;
+        match (number, number % 3) {
+            (STOP, _) => Post::Stop,
+            (_, 1) => Post::Start(index),
+            (_, 2) => Post::Execute(index),
+            _ => Post::Interrupt(index),
+        }
+    }
+}
+
+const STOP: u32 = 0;
+/// No slot: the end of the stack, and a driver that waits for nothing.
+const NONE: u32 = u32::MAX;
+/// For [`Inbox::awaited`] besides the slots' numbers.
+const ANY: u32 = u32::MAX - 1;
+/// Likewise.
+const LAST: u32 = u32::MAX - 2;
+
+/// A slot's life: each state follows the one before it, or is left out.
+mod state {
+    /// Nothing to post: not called.
+    pub const IDLE: u8 = 0;
+    /// Called by the library, and not posted.
+    pub const OWN: u8 = 1;
+    /// The execute has returned, and its thread is about to end.
+    pub const ENDING: u8 = 2;
+    /// Called by the host, and not posted.
+    pub const HOSTED: u8 = 3;
+    /// Posted. Not posted again.
+    pub const POSTED: u8 = 4;
+}
+
+/// Who calls, and so who may post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// The library.
+    Own,
+    /// A host that drives.
+    Host,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// One of `state`.
+    state: AtomicU8,
+    /// The slot below it on the stack.
+    next: AtomicU32,
+    code: AtomicI32,
+    at: AtomicU64,
+    message: Mutex<Message>,
+}
+
+impl Slot {
+    const fn new(state: u8) -> Self {
+        Slot {
+            state: AtomicU8::new(state),
+            next: AtomicU32::new(NONE),
+            code: AtomicI32::new(0),
+            at: AtomicU64::new(0),
+            message: Mutex::new(NO_MESSAGE),
+        }
+    }
+
+    /// Makes the post this thread's to make: one thread gets it, once.
+    fn claim(&self, caller: Caller) -> Result<(), Error> {
+        let may = |seen| match caller {
+            Caller::Own => matches!(seen, state::OWN | state::ENDING),
+            Caller::Host => seen == state::HOSTED,
+        };
+        self.state
+            .fetch_update(AcqRel, Acquire, |seen| may(seen).then_some(state::POSTED))
+            .map(drop)
+            .map_err(|_| Error::State)
+    }
+}
+
+/// Slots at addresses that never change, so that posts find them without a
+/// lock while more are added: pieces that double in size.
+#[derive(Debug)]
+struct Slots {
+    pieces: [OnceLock<Box<[Slot]>>; PIECES],
+}
+
+const PIECES: usize = 30;
+/// The slots of the first piece.
+const FIRST: usize = 8;
+
+impl Default for Slots {
+    fn default() -> Self {
+        Slots {
+            pieces: [const { OnceLock::new() }; PIECES],
+        }
+    }
+}
+
+impl Slots {
+    /// The piece that has this slot, and where in it.
+    fn place(index: usize) -> (usize, usize) {
+        let piece = (index / FIRST + 1).ilog2() as usize;
+        (piece, index - FIRST * ((1 << piece) - 1))
+    }
+
+    fn get(&self, index: usize) -> Option<&Slot> {
+        let (piece, place) = Slots::place(index);
+        self.pieces.get(piece)?.get()?.get(place)
+    }
+
+    /// Makes this slot, and those of its piece.
+    fn make(&self, index: usize) -> Result<(), Error> {
+        let (piece, _) = Slots::place(index);
+        let place = self.pieces.get(piece).ok_or(Error::Memory)?;
+        if place.get().is_none() {
+            let count = FIRST << piece;
+            let mut slots = Vec::new();
+            slots.try_reserve_exact(count).map_err(|_| Error::Memory)?;
+            slots.resize_with(count, || Slot::new(state::IDLE));
+            let _ = place.set(slots.into_boxed_slice());
+        }
+        Ok(())
+    }
+}
+
+/// The posts of one group. See the module's documentation.
+#[derive(Debug)]
+pub struct Inbox {
+    /// The slot that was pushed last; NONE: the stack is empty.
+    head: AtomicU32,
+    /// What the driver waits for: a slot's number, ANY, LAST or NONE. Whoever
+    /// posts that puts NONE there and wakes the driver, so that one does.
+    awaited: AtomicU32,
+    /// How many slots are armed and not posted.
+    left: AtomicUsize,
+    stop: Slot,
+    /// Two an actor: its execute's, its interrupt's.
+    actors: Slots,
+    /// By the actor's index, too.
+    starts: Slots,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Inbox {
+            head: AtomicU32::new(NONE),
+            awaited: AtomicU32::new(NONE),
+            left: AtomicUsize::new(0),
+            stop: Slot::new(state::OWN),
+            actors: Slots::default(),
+            starts: Slots::default(),
+        }
+    }
+}
+
+impl Inbox {
+    /// Makes the slots of an actor.
+    pub fn make(&self, index: usize, has_start: bool) -> Result<(), Error> {
+        Post::Interrupt(index).number().ok_or(Error::Memory)?;
+        if has_start {
+            self.starts.make(index)?;
+        }
+        self.actors.make(2 * index)?;
+        self.actors.make(2 * index + 1)
+    }
+
+    fn slot(&self, post: Post) -> Option<&Slot> {
+        match post {
+            Post::Stop => Some(&self.stop),
+            Post::Start(index) => self.starts.get(index),
+            Post::Execute(index) => self.actors.get(index.checked_mul(2)?),
+            Post::Interrupt(index) => self.actors.get(index.checked_mul(2)?.checked_add(1)?),
+        }
+    }
+
+    /// How many posts are expected before the last: whoever makes that one is
+    /// to wake the driver.
+    pub fn expect(&self, posts: usize) {
+        self.left.store(posts, SeqCst);
+    }
+
+    /// The call is about to be made, so that its return may be posted.
+    pub fn arm(&self, post: Post, caller: Caller) {
+        let armed = match caller {
+            Caller::Own => state::OWN,
+            Caller::Host => state::HOSTED,
+        };
+        if let Some(slot) = self.slot(post) {
+            slot.state.store(armed, Release);
+        }
+    }
+
+    /// Nothing was called, so that nothing is to be posted.
+    pub fn disarm(&self, post: Post) {
+        if let Some(slot) = self.slot(post) {
+            slot.state.store(state::IDLE, Release);
+        }
+    }
+
+    /// The execute has returned; the post follows at its thread's end.
+    pub fn ending(&self, post: Post) {
+        if let Some(slot) = self.slot(post) {
+            slot.state.store(state::ENDING, Release);
+        }
+    }
+
+    /// Whether [`Inbox::ending`] was said of it, and it is not posted.
+    pub fn is_ending(&self, post: Post) -> bool {
+        self.slot(post)
+            .is_some_and(|slot| slot.state.load(Acquire) == state::ENDING)
+    }
+
+    /// Whether it was posted.
+    pub fn is_posted(&self, post: Post) -> bool {
+        self.slot(post)
+            .is_some_and(|slot| slot.state.load(Acquire) == state::POSTED)
+    }
+
+    /// Says that it happened, now; true: the driver is to be woken. Refused
+    /// where it was not called ([`Error::State`]), was posted before (likewise) or
+    /// does not exist ([`Error::Invalid`]).
+    ///
+    /// Never waits. After the last post the group may be gone, unless the caller
+    /// has a share of it.
+    pub fn post(&self, post: Post, caller: Caller, outcome: Outcome) -> Result<bool, Error> {
+        let slot = self.slot(post).ok_or(Error::Invalid)?;
+        let number = post.number().ok_or(Error::Invalid)?;
+        slot.claim(caller)?;
+        slot.code.store(outcome.code, Relaxed);
+        slot.at.store(now(), Relaxed);
+        if !outcome.message.is_empty()
+            && let Some(mut message) = slot.message.try_lock()
+        {
+            *message = outcome.message;
+        }
+        let mut head = self.head.load(Relaxed);
+        loop {
+            slot.next.store(head, Relaxed);
+            // Release, for the slot's contents. Sequentially consistent, since
+            // the look at `awaited` below must come after it, as the driver's look
+            // at the stack comes after its word on what it waits for: one of the
+            // two sees the other, or a wake-up would be lost.
+            match self
+                .head
+                .compare_exchange_weak(head, number, SeqCst, Relaxed)
+            {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        let last = post != Post::Stop && self.left.fetch_sub(1, SeqCst) == 1;
+        let awaited = self.awaited.load(SeqCst);
+        let wake = awaited == ANY || awaited == number || (awaited == LAST && last);
+        Ok(wake
+            && self
+                .awaited
+                .compare_exchange(awaited, NONE, SeqCst, Relaxed)
+                .is_ok())
+    }
+
+    /// Says what the driver waits for; false: there are posts that it has not
+    /// seen, so that it must not wait. Only under the lock of the group's
+    /// state: another thread that took the posts between the two looks would
+    /// leave the driver asleep.
+    pub fn wait_for(&self, awaited: Awaited) -> bool {
+        let number = |post: Post| post.number().unwrap_or(ANY);
+        let awaited = match awaited {
+            Awaited::Any => ANY,
+            Awaited::Last => LAST,
+            Awaited::Start(index) => number(Post::Start(index)),
+            Awaited::Execute(index) => number(Post::Execute(index)),
+            Awaited::Interrupt(index) => number(Post::Interrupt(index)),
+        };
+        self.awaited.store(awaited, SeqCst);
+        self.head.load(SeqCst) == NONE
+    }
+
+    /// Takes what was posted, oldest first. Only under the lock of the group's
+    /// state, which keeps the order.
+    pub fn take(&self) -> impl Iterator<Item = (Post, Outcome, Time)> + '_ {
+        let mut newer = NONE;
+        let mut number = match self.head.load(SeqCst) {
+            NONE => NONE,
+            _ => self.head.swap(NONE, SeqCst),
+        };
+        // The newest is on top: turned round, each points to the one that came
+        // after it.
+        while let Some(slot) = self.slot_of(number) {
+            let older = slot.next.load(Relaxed);
+            slot.next.store(newer, Relaxed);
+            newer = number;
+            number = older;
+        }
+        let mut oldest = newer;
+        std::iter::from_fn(move || {
+            let slot = self.slot_of(oldest)?;
+            let post = Post::of(oldest);
+            oldest = slot.next.load(Relaxed);
+            let outcome = Outcome {
+                code: slot.code.load(Relaxed),
+                message: slot.message.try_lock().map_or(NO_MESSAGE, |mut message| {
+                    std::mem::replace(&mut *message, NO_MESSAGE)
+                }),
+            };
+            Some((post, outcome, slot.at.load(Relaxed)))
+        })
+    }
+
+    fn slot_of(&self, number: u32) -> Option<&Slot> {
+        match number {
+            NONE => None,
+            number => self.slot(Post::of(number)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_lead_back() {
+        for index in [0, 1, 2, 7, 1000, 1_400_000_000] {
+            for post in [
+                Post::Start(index),
+                Post::Execute(index),
+                Post::Interrupt(index),
+            ] {
+                assert_eq!(post.number().map(Post::of), Some(post));
+            }
+        }
+        assert_eq!(Post::Stop.number().map(Post::of), Some(Post::Stop));
+        assert_eq!(Post::Execute(usize::MAX).number(), None);
+        assert_eq!(Post::Execute(u32::MAX as usize / 3).number(), None);
+    }
+
+    #[test]
+    fn slots_are_where_they_were_made() {
+        let slots = Slots::default();
+        let mut places = std::collections::HashSet::new();
+        for index in 0..1000 {
+            slots.make(index).unwrap();
+            let slot = slots.get(index).expect("just made");
+            assert!(places.insert(std::ptr::from_ref(slot)));
+        }
+        assert!(slots.get(100_000).is_none());
+    }
+
+    #[test]
+    fn the_oldest_post_comes_first() {
+        let inbox = Inbox::default();
+        for index in 0..100 {
+            inbox.make(index, false).unwrap();
+            inbox.arm(Post::Execute(index), Caller::Own);
+        }
+        let order: Vec<usize> = (0..100).map(|n| n * 37 % 100).collect();
+        for &index in &order {
+            let outcome = Outcome::new(index as i32, "said");
+            assert_eq!(
+                inbox.post(Post::Execute(index), Caller::Own, outcome),
+                Ok(false)
+            );
+        }
+        let taken: Vec<_> = inbox.take().collect();
+        let wanted: Vec<_> = order.iter().map(|&index| Post::Execute(index)).collect();
+        assert_eq!(taken.iter().map(|t| t.0).collect::<Vec<_>>(), wanted);
+        assert!(taken.iter().all(|t| t.1.message.to_bytes() == b"said"));
+        assert!(taken.is_sorted_by_key(|t| t.2));
+        assert_eq!(inbox.take().count(), 0);
+    }
+
+    #[test]
+    fn what_was_not_called_is_refused() {
+        let inbox = Inbox::default();
+        inbox.make(0, false).unwrap();
+        let post = |post| inbox.post(post, Caller::Own, Outcome::code(0));
+        assert_eq!(post(Post::Execute(0)), Err(Error::State));
+        inbox.arm(Post::Interrupt(0), Caller::Host);
+        assert_eq!(post(Post::Interrupt(0)), Err(Error::State), "the host's");
+        inbox.arm(Post::Execute(0), Caller::Own);
+        assert_eq!(post(Post::Execute(0)), Ok(false));
+        assert_eq!(post(Post::Execute(0)), Err(Error::State));
+        assert_eq!(post(Post::Start(0)), Err(Error::Invalid));
+        assert_eq!(post(Post::Execute(1 << 40)), Err(Error::Invalid));
+        assert_eq!(post(Post::Stop), Ok(false));
+        assert_eq!(post(Post::Stop), Err(Error::State));
+    }
+
+    #[test]
+    fn the_driver_is_woken_once_for_what_it_waits_for() {
+        let inbox = Inbox::default();
+        for index in 0..3 {
+            inbox.make(index, false).unwrap();
+            inbox.arm(Post::Execute(index), Caller::Own);
+        }
+        inbox.expect(3);
+        let post = |index| inbox.post(Post::Execute(index), Caller::Own, Outcome::code(0));
+        assert!(inbox.wait_for(Awaited::Execute(1)));
+        assert_eq!(post(0), Ok(false));
+        assert_eq!(post(1), Ok(true));
+        assert!(!inbox.wait_for(Awaited::Last), "there are posts to be seen");
+        assert_eq!(inbox.take().count(), 2);
+        assert!(inbox.wait_for(Awaited::Last));
+        assert_eq!(post(2), Ok(true));
+    }
+}

@@ -1,0 +1,153 @@
+//! The signal actor: returns when a signal comes, or when the group stops, and
+//! listens until the run is over (rule 16).
+//!
+//! The process-wide part, a registry over sigaction(2), is
+//! [`sys::signal`](crate::sys::signal).
+
+use crate::error::Error;
+use crate::machine::Outcome;
+use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use crate::sys::signal::{Listening, Signals};
+
+/// One signal actor.
+#[derive(Debug)]
+pub struct Listener {
+    listening: Listening,
+    /// The actor was interrupted.
+    stopped: AtomicBool,
+    /// The run is over.
+    over: AtomicBool,
+}
+
+impl Listener {
+    /// For these signals; refuses an empty list and signals that cannot be
+    /// caught or that mean a fault of the program. `chain`: hand the signal on
+    /// to the handler that was there before.
+    pub fn new(signals: &[i32], chain: bool) -> Result<Self, Error> {
+        Ok(Listener {
+            listening: Listening::new(Signals::new(signals)?, chain)?,
+            stopped: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+        })
+    }
+
+    /// Begins to listen: before any thread of the group is there, so that no
+    /// signal is lost from then on.
+    pub fn begin(&self) -> Result<(), Error> {
+        self.stopped.store(false, SeqCst);
+        self.over.store(false, SeqCst);
+        self.listening.begin()
+    }
+
+    /// On the actor's thread, before it waits for the others to be ready: the
+    /// signals may be blocked in every thread of the process, which it inherited.
+    pub fn unblock(&self) {
+        self.listening.unblock();
+    }
+
+    /// On the actor's thread: listens until the run is over. `returned` is called
+    /// once, at the first signal or when the actor is interrupted. The thread
+    /// goes on after that, since it may be the only one that lets signals in.
+    pub fn listen(&self, returned: impl FnOnce(Outcome)) {
+        let mut returned = Some(returned);
+        while !self.over.load(SeqCst) {
+            let outcome = match self.heard() {
+                None if self.stopped.load(SeqCst) => Some(Outcome::code(0)),
+                heard => heard,
+            };
+            if let Some(outcome) = outcome
+                && let Some(returned) = returned.take()
+            {
+                returned(outcome);
+            }
+            if let Err(error) = self.listening.wait() {
+                if let Some(returned) = returned.take() {
+                    // Not the error's own code: that would say that nothing was
+                    // started.
+                    returned(Outcome::new(
+                        1,
+                        &format!("cannot wait for signals: {error}"),
+                    ));
+                }
+                return;
+            }
+        }
+    }
+
+    /// Makes the actor return.
+    pub fn interrupt(&self) {
+        self.stopped.store(true, SeqCst);
+        self.listening.wake();
+    }
+
+    /// The run is over: the dispositions are as before, and the actor's thread
+    /// ends. Gives the first signal that came, if any.
+    pub fn finish(&self) -> Option<i32> {
+        self.listening.end();
+        self.over.store(true, SeqCst);
+        self.listening.wake();
+        self.listening.first()
+    }
+
+    /// What the actor returns after a signal.
+    pub fn heard(&self) -> Option<Outcome> {
+        self.listening.first().map(outcome)
+    }
+}
+
+/// What stands for a signal: the code that a shell shows for a process that it
+/// killed, and its name.
+pub fn outcome(signal: i32) -> Outcome {
+    Outcome::new(128 + signal, &name(signal))
+}
+
+/// The signal's usual name, "SIGINT" say.
+fn name(signal: i32) -> String {
+    let known = match signal {
+        libc::SIGHUP => "SIGHUP",
+        libc::SIGINT => "SIGINT",
+        libc::SIGQUIT => "SIGQUIT",
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGUSR1 => "SIGUSR1",
+        libc::SIGUSR2 => "SIGUSR2",
+        libc::SIGALRM => "SIGALRM",
+        libc::SIGPIPE => "SIGPIPE",
+        libc::SIGCHLD => "SIGCHLD",
+        libc::SIGCONT => "SIGCONT",
+        libc::SIGTSTP => "SIGTSTP",
+        libc::SIGTTIN => "SIGTTIN",
+        libc::SIGTTOU => "SIGTTOU",
+        libc::SIGWINCH => "SIGWINCH",
+        _ => return format!("signal {signal}"),
+    };
+    known.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_common_signal_has_its_name() {
+        let named = [
+            (libc::SIGHUP, "SIGHUP"),
+            (libc::SIGINT, "SIGINT"),
+            (libc::SIGQUIT, "SIGQUIT"),
+            (libc::SIGTERM, "SIGTERM"),
+            (libc::SIGUSR1, "SIGUSR1"),
+            (libc::SIGUSR2, "SIGUSR2"),
+            (libc::SIGALRM, "SIGALRM"),
+            (libc::SIGPIPE, "SIGPIPE"),
+            (libc::SIGCHLD, "SIGCHLD"),
+            (libc::SIGCONT, "SIGCONT"),
+            (libc::SIGTSTP, "SIGTSTP"),
+            (libc::SIGTTIN, "SIGTTIN"),
+            (libc::SIGTTOU, "SIGTTOU"),
+            (libc::SIGWINCH, "SIGWINCH"),
+        ];
+        for (signal, wanted) in named {
+            assert_eq!(name(signal), wanted);
+        }
+        assert_eq!(name(libc::SIGURG), format!("signal {}", libc::SIGURG));
+    }
+}

@@ -1,0 +1,617 @@
+//! The threads of a run, and the frames on them that call foreign code.
+//!
+//! The start frames are bare: they own nothing that needs dropping and catch
+//! nothing, so that `pthread_exit` runs the destructors above it, and a C++
+//! exception ends in `std::terminate` (see `sys/unwind.rs`). What a thread owns
+//! is its [`Job`]; the destructor of a `pthread_key` takes it back however the
+//! thread ends, and posts the return from there.
+#![allow(unsafe_code)]
+
+use super::actor::{Actor, Calls, Execute, Observer, Work};
+use super::core::{Core, Driver};
+use super::failure;
+use super::inbox::Post;
+use super::signals::Listener;
+use crate::abi::rg_cause;
+use crate::error::Error;
+use crate::machine::{Event, Message, NO_MESSAGE, Outcome};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex, thread_local};
+use crate::sys::fork::PerProcess;
+use crate::sys::memory::try_box;
+use crate::sys::stack::{self, Stack};
+use crate::sys::thread::{self, KeyShare, NAME, ROUNDS};
+use crate::text;
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::ffi::{CStr, c_void};
+use std::ptr;
+
+/// The stack of a thread whose actor asks for none: what pthreads give, not
+/// Rust's 2 MiB.
+const DEFAULT_STACK: usize = 8 << 20;
+
+/// The stacks that an actor may ask for: a thread cannot do with less, and no
+/// machine has more.
+pub const STACKS: std::ops::RangeInclusive<u64> = 16 << 10..=1 << 46;
+
+/// The threads of a run.
+#[derive(Default)]
+pub struct Threads {
+    /// With the index of each one's actor.
+    actors: Vec<(usize, Thread)>,
+    interrupters: Vec<Thread>,
+    driver: Option<Thread>,
+    /// The key that tells of their ends.
+    key: Option<KeyShare>,
+}
+
+impl Threads {
+    /// A thread for each actor that has one, which waits at the gate; for the
+    /// interrupts, if `bounded`; for the run, if nobody else drives it.
+    pub fn spawn(
+        &mut self,
+        core: &Arc<Core>,
+        actors: &[Option<Box<Actor>>],
+        bounded: bool,
+        driver: Driver,
+    ) -> Result<(), Error> {
+        let sizes = || {
+            let actors = actors.iter().flatten();
+            actors
+                .filter(|actor| !matches!(actor.work, Work::Async(..)))
+                .map(|actor| stack_bytes(actor.stack_size))
+        };
+        self.actors
+            .try_reserve_exact(sizes().count())
+            .map_err(|_| Error::Memory)?;
+        self.key = Some(KeyShare::new(exited).ok_or(Error::Spawn)?);
+        reap();
+        // Those that want the commonest size share a mapping.
+        let (shared_size, sharing) = commonest(sizes());
+        let mut stacks = stack::stacks(shared_size, sharing);
+        for (index, actor) in actors.iter().enumerate() {
+            let Some(actor) = actor else { continue };
+            let role = match actor.work {
+                Work::Async(..) => continue,
+                Work::Thread(execute) => Role::Actor {
+                    execute,
+                    calls: actor.calls,
+                },
+                Work::Signals => Role::Signals {
+                    listener: actor.listener().map_or(ptr::null(), ptr::from_ref),
+                },
+            };
+            let size = stack_bytes(actor.stack_size);
+            let stack = match &mut stacks {
+                Some(stacks) if size == shared_size => stacks.next(),
+                _ => None,
+            };
+            // SAFETY: a name lives as long as its group.
+            let name = unsafe { CStr::from_ptr(actor.calls.name) };
+            let thread = self.thread(core, role, index, name, size, stack)?;
+            self.actors.push((index, thread));
+        }
+        if bounded {
+            self.interrupter(core)?;
+        }
+        if driver == Driver::Thread {
+            let thread = self.thread(core, Role::Driver, 0, c"rg-driver", DEFAULT_STACK, None)?;
+            self.driver = Some(thread);
+        }
+        Ok(())
+    }
+
+    /// One more thread that calls interrupts.
+    pub fn interrupter(&mut self, core: &Arc<Core>) -> Result<(), Error> {
+        let role = Role::Interrupter {
+            calling: Mutex::new(None),
+        };
+        self.interrupters
+            .try_reserve(1)
+            .map_err(|_| Error::Memory)?;
+        let thread = self.thread(core, role, 0, c"rg-interrupts", DEFAULT_STACK, None)?;
+        self.interrupters.push(thread);
+        core.interrupter.add_thread();
+        Ok(())
+    }
+
+    fn thread(
+        &self,
+        core: &Arc<Core>,
+        role: Role,
+        index: usize,
+        name: &CStr,
+        size: usize,
+        stack: Option<Stack>,
+    ) -> Result<Thread, Error> {
+        let key = self.key.as_ref().ok_or(Error::Spawn)?.key();
+        let job = Job {
+            core: Some(core.clone()),
+            role,
+            index,
+            name: thread_name(name),
+            called: false,
+            outcome: None,
+            key,
+            rounds: ROUNDS,
+            left: AtomicBool::new(false),
+        };
+        Thread::spawn(try_box(job).ok_or(Error::Memory)?, size, stack)
+    }
+
+    /// How many wait at the gate.
+    pub fn at_the_gate(&self) -> usize {
+        self.actors.len()
+    }
+
+    /// Waits for the ends of all but the stuck ones, which are let go: those of
+    /// actors that `stuck` says, those in a call that was not posted, and if
+    /// `calls_left`, all that make calls.
+    pub fn end(&mut self, core: &Core, stuck: impl Fn(usize) -> bool, calls_left: bool) {
+        let mut any_stuck = false;
+        for (index, thread) in self.actors.drain(..) {
+            let stuck = stuck(index);
+            any_stuck |= stuck;
+            thread.end(stuck);
+        }
+        for thread in self.interrupters.drain(..) {
+            let in_call = |post: Post| !core.inbox.is_posted(post);
+            let stuck = calls_left || thread.calling().is_some_and(in_call);
+            any_stuck |= stuck;
+            thread.end(stuck);
+        }
+        if any_stuck {
+            // Their ends are still to be told.
+            std::mem::forget(self.key.take());
+        } else if self.driver.is_none() {
+            self.key = None;
+        }
+    }
+
+    /// Waits for the end of the thread that drove the run.
+    pub fn join_driver(threads: &Mutex<Threads>) {
+        let driver = threads.lock().driver.take();
+        if let Some(driver) = driver {
+            driver.join();
+            threads.lock().key = None;
+        }
+    }
+}
+
+/// What an actor's thread gets that asks for so many bytes.
+fn stack_bytes(size: usize) -> usize {
+    match size {
+        0 => DEFAULT_STACK,
+        size => size.max(libc::PTHREAD_STACK_MIN).next_multiple_of(4096),
+    }
+}
+
+/// The size that more than half of them are, if there is one, otherwise any; and
+/// how many are of it.
+fn commonest(sizes: impl Iterator<Item = usize> + Clone) -> (usize, usize) {
+    // What is left over when pairs of different sizes are taken away.
+    let (mut most, mut ahead) = (0, 0);
+    for size in sizes.clone() {
+        match ahead {
+            0 => (most, ahead) = (size, 1),
+            _ if size == most => ahead += 1,
+            _ => ahead -= 1,
+        }
+    }
+    (most, sizes.filter(|&size| size == most).count())
+}
+
+/// What a thread of the library is there for, and what it keeps alive.
+///
+/// It belongs to the thread and to its [`Thread`] handle; the last of the two
+/// to let go frees it. A thread that is joined therefore frees nothing: in a
+/// fresh thread that costs more than all the rest of its start.
+struct Job {
+    core: Option<Arc<Core>>,
+    role: Role,
+    index: usize,
+    name: [u8; NAME],
+    /// Its execute was called.
+    called: bool,
+    /// `None` until the execute returned.
+    outcome: Option<Outcome>,
+    key: thread::Key,
+    /// How often the key's destructor will still be called.
+    rounds: u8,
+    /// One of the two has let go.
+    left: AtomicBool,
+}
+
+enum Role {
+    Actor {
+        execute: Execute,
+        calls: Calls,
+    },
+    Signals {
+        listener: *const Listener,
+    },
+    /// The call that it is in, and has not posted.
+    Interrupter {
+        calling: Mutex<Option<Post>>,
+    },
+    Driver,
+}
+
+impl Job {
+    /// # Safety
+    /// The caller is the thread or its handle, and does not use `job` again.
+    unsafe fn let_go(job: *mut Job) {
+        // SAFETY: the job lives until both have let go; the second, ordered
+        // after the first by the swap, frees it.
+        unsafe {
+            if (*job).left.swap(true, Ordering::AcqRel) {
+                drop(Box::from_raw(job));
+            }
+        }
+    }
+}
+
+/// A thread that must be joined or let go.
+pub struct Thread {
+    id: thread::Id,
+    job: *mut Job,
+    /// `None`: the C library's own.
+    stack: Option<Stack>,
+}
+
+// SAFETY: a pthread_t may be joined from any thread; of the job only what is
+// atomic or locked is used.
+unsafe impl Send for Thread {}
+
+impl Thread {
+    /// Starts a thread for the job, on this stack or on one of that size from
+    /// the C library. On failure the job is dropped.
+    fn spawn(job: Box<Job>, size: usize, stack: Option<Stack>) -> Result<Thread, Error> {
+        let start: thread::Start = match job.role {
+            Role::Actor { .. } => actor_main,
+            Role::Signals { .. } => signals_main,
+            Role::Interrupter { .. } => interrupter_main,
+            Role::Driver => driver_main,
+        };
+        let (lowest, size) = match &stack {
+            Some(stack) => (Some(stack.lowest), stack.size),
+            None => (None, size),
+        };
+        let job = Box::into_raw(job);
+        // SAFETY: the job is shared with the new thread, or ours alone if there
+        // is none. Nobody else runs on the stack, which is kept until a join.
+        unsafe {
+            match thread::create(start, job.cast(), lowest, size) {
+                Some(id) => Ok(Thread { id, job, stack }),
+                None => {
+                    drop(Box::from_raw(job));
+                    Err(Error::Spawn)
+                }
+            }
+        }
+    }
+
+    /// The call that it is in, if it makes calls.
+    fn calling(&self) -> Option<Post> {
+        // SAFETY: the job lives until this handle lets go; the role is not
+        // changed while the thread runs.
+        match unsafe { &(*self.job).role } {
+            Role::Interrupter { calling } => *calling.lock(),
+            _ => None,
+        }
+    }
+
+    /// Waits for its end, or lets it go.
+    fn end(self, stuck: bool) {
+        if stuck {
+            self.detach();
+        } else {
+            self.join();
+        }
+    }
+
+    /// Waits for its end.
+    pub fn join(self) {
+        // SAFETY: joined or detached once, since both take `self`.
+        unsafe {
+            thread::join(self.id);
+            Job::let_go(self.job);
+        }
+    }
+
+    fn detach(self) {
+        if self.stack.is_some()
+            && let Some(mut stuck) = STUCK.lock()
+            && stuck.try_reserve(1).is_ok()
+        {
+            // Only a join tells that its stack is free.
+            stuck.push(self);
+            return;
+        }
+        // SAFETY: as above.
+        unsafe {
+            thread::detach(self.id);
+            Job::let_go(self.job);
+        }
+        // Where its end cannot be kept in mind, its stack is never used again.
+        std::mem::forget(self.stack);
+    }
+}
+
+/// Threads that were let go, on stacks of ours.
+static STUCK: PerProcess<Vec<Thread>> = PerProcess::new();
+
+/// Joins those that have ended since.
+pub fn reap() {
+    loop {
+        let Some(mut stuck) = STUCK.lock() else {
+            return;
+        };
+        // SAFETY: joined once, since it then leaves the list.
+        let ended = |thread: &Thread| unsafe { thread::try_join(thread.id) };
+        let Some(at) = stuck.iter().position(ended) else {
+            return;
+        };
+        let thread = stuck.swap_remove(at);
+        drop(stuck);
+        // SAFETY: joined above.
+        unsafe { Job::let_go(thread.job) };
+    }
+}
+
+thread_local! {
+    static INSIDE: Cell<*const Core> = const { Cell::new(ptr::null()) };
+}
+
+/// Whether this thread is running an actor, an interrupt or an observer of
+/// this group.
+pub fn inside(core: &Core) -> bool {
+    INSIDE.with(|inside| ptr::eq(inside.get(), core))
+}
+
+/// Marks this thread as one of the group's while `body` runs.
+pub fn as_inside<R>(core: &Core, body: impl FnOnce() -> R) -> R {
+    let before = INSIDE.with(|inside| inside.replace(core));
+    let result = body();
+    INSIDE.with(|inside| inside.set(before));
+    result
+}
+
+// ---- the bare frames --------------------------------------------------------
+
+extern "C-unwind" fn actor_main(job: *mut c_void) -> *mut c_void {
+    let job = job.cast::<Job>();
+    // SAFETY: `spawn` gave this thread the job, and `exited` takes it back
+    // after this frame is gone.
+    unsafe {
+        let keyed = enter(job);
+        if let Some((execute, calls)) = enter_actor(job) {
+            leave_actor(job, calls.execute(execute), calls);
+        }
+        leave(job, keyed);
+    }
+    ptr::null_mut()
+}
+
+extern "C-unwind" fn signals_main(job: *mut c_void) -> *mut c_void {
+    let job = job.cast::<Job>();
+    // SAFETY: as above.
+    unsafe {
+        let keyed = enter(job);
+        listen(job);
+        leave(job, keyed);
+    }
+    ptr::null_mut()
+}
+
+extern "C-unwind" fn interrupter_main(job: *mut c_void) -> *mut c_void {
+    let job = job.cast::<Job>();
+    // SAFETY: as above.
+    unsafe {
+        let keyed = enter(job);
+        while let Some(call) = next_call(job) {
+            let complaint = make_call(job, call);
+            call_done(job, call, complaint);
+        }
+        leave(job, keyed);
+    }
+    ptr::null_mut()
+}
+
+extern "C-unwind" fn driver_main(job: *mut c_void) -> *mut c_void {
+    let job = job.cast::<Job>();
+    // SAFETY: as above.
+    unsafe {
+        let keyed = enter(job);
+        if let Some(core) = &(*job).core
+            && core.gate.pass_driver()
+        {
+            core.drive();
+        }
+        leave(job, keyed);
+    }
+    ptr::null_mut()
+}
+
+/// Calls an actor's interrupt, and gives its complaint.
+pub fn call_interrupt(calls: Calls, cause: *const rg_cause) -> Message {
+    // SAFETY: the actor was accepted and is not released before the run is
+    // over; the cause lives as long as the group.
+    unsafe { calls.interrupt(cause) }
+}
+
+/// Calls an async actor's start.
+pub fn call_start(core: &Arc<Core>, actor: *const Actor) {
+    // SAFETY: the actor was accepted, and is not released before its start and
+    // its execute have returned.
+    let actor = unsafe { &*actor };
+    if let Work::Async(start, completion) = &actor.work {
+        let handle = completion.begin(core);
+        // SAFETY: as above; the completion is the actor's.
+        if unsafe { actor.calls.start(*start, handle) } {
+            const LEFT: &CStr = c"the start ended its thread without returning";
+            // It may have been completed before that, or be later: refused then.
+            let _ = completion.complete(panicked(LEFT));
+        }
+    }
+}
+
+/// Tells the observer.
+pub fn call_observer(core: &Core, observer: Observer, event: Event) {
+    let (actor, message) = core.texts(event);
+    observer.call(event, actor, message);
+}
+
+// ---- what the bare frames call ------------------------------------------------
+
+/// Names the thread and gives its job to the key; false: there was no memory
+/// for that.
+unsafe fn enter(job: *mut Job) -> bool {
+    // SAFETY: the job is this thread's until `exited`; the key exists as long as
+    // threads of the run do.
+    unsafe {
+        if let Some(core) = &(*job).core {
+            INSIDE.with(|inside| inside.set(Arc::as_ptr(core)));
+        }
+        thread::set_name(&(*job).name);
+        thread::set((*job).key, job.cast())
+    }
+}
+
+/// Without memory the key did not take the job. Then it is taken back here,
+/// where a thread does not come that `pthread_exit` ends: its actor counts as
+/// running, which a grace bounds.
+unsafe fn leave(job: *mut Job, keyed: bool) {
+    if !keyed {
+        // SAFETY: the job is this thread's until `exited`, which is called here
+        // or by the key.
+        unsafe { (*job).rounds = 0 };
+        exited(job.cast());
+    }
+}
+
+unsafe fn enter_actor(job: *mut Job) -> Option<(Execute, Calls)> {
+    // SAFETY: the job is this thread's until `exited`.
+    let job = unsafe { &mut *job };
+    job.called = job.core.as_ref()?.gate.pass();
+    match job.role {
+        Role::Actor { execute, calls } if job.called => Some((execute, calls)),
+        _ => None,
+    }
+}
+
+unsafe fn leave_actor(job: *mut Job, code: i32, calls: Calls) {
+    // SAFETY: the job is this thread's until `exited`.
+    let job = unsafe { &mut *job };
+    job.outcome = Some(failure::outcome(code, calls.take_failure));
+    if let Some(core) = &job.core {
+        core.inbox.ending(Post::Execute(job.index));
+    }
+}
+
+unsafe fn listen(job: *mut Job) {
+    // SAFETY: the job is this thread's until `exited`; the actor, which has the
+    // listener, is released after its thread was joined.
+    let (job, listener) = unsafe {
+        let Role::Signals { listener } = (*job).role else {
+            return;
+        };
+        (&mut *job, &*listener)
+    };
+    let Some(core) = &job.core else { return };
+    listener.unblock();
+    job.called = core.gate.pass();
+    if job.called {
+        listener.listen(|outcome| {
+            let _ = core.post(Post::Execute(job.index), outcome);
+        });
+    }
+}
+
+unsafe fn next_call(job: *mut Job) -> Option<Post> {
+    // SAFETY: the job is this thread's until `exited`.
+    let job = unsafe { &*job };
+    let call = job.core.as_ref()?.interrupter.next()?;
+    if let Role::Interrupter { calling } = &job.role {
+        *calling.lock() = Some(call);
+    }
+    Some(call)
+}
+
+unsafe fn make_call(job: *mut Job, call: Post) -> Message {
+    // SAFETY: the job is this thread's until `exited`.
+    match unsafe { &(*job).core } {
+        Some(core) => core.call(call),
+        None => NO_MESSAGE,
+    }
+}
+
+unsafe fn call_done(job: *mut Job, call: Post, complaint: Message) {
+    // SAFETY: the job is this thread's until `exited`.
+    let job = unsafe { &*job };
+    if let (Some(core), Role::Interrupter { calling }) = (&job.core, &job.role) {
+        core.interrupter.done();
+        let _ = core.post(call, Outcome::complaint(complaint));
+        *calling.lock() = None;
+    }
+}
+
+/// Without an allocation, which a thread that ends must not make.
+fn panicked(why: &'static CStr) -> Outcome {
+    Outcome {
+        code: Error::Panic.code(),
+        message: Cow::Borrowed(why),
+    }
+}
+
+/// The thread is about to end, whether its start frame returned, or
+/// `pthread_exit` or a cancellation tore it down. Its thread-locals are gone.
+extern "C" fn exited(job: *mut c_void) {
+    // SAFETY: `enter` gave the key this job, and the thread uses it no more.
+    let thread = unsafe { &mut *job.cast::<Job>() };
+    if thread.rounds > 1 {
+        // In the last round only: by then the destructors of other keys have
+        // run, which may block, and which the grace is to bound as well.
+        thread.rounds -= 1;
+        if thread::set(thread.key, job) {
+            return;
+        }
+    }
+    let core = thread.core.take();
+    if let Some(core) = &core {
+        post_end(core, thread);
+    }
+    // SAFETY: the thread's last use of its job.
+    unsafe { Job::let_go(job.cast()) };
+    // Last, since it may free the group and release its actors.
+    drop(core);
+}
+
+fn post_end(core: &Core, job: &mut Job) {
+    const LEFT: &CStr = c"the actor's thread ended without returning (pthread_exit, or cancelled)";
+    match &job.role {
+        Role::Actor { .. } | Role::Signals { .. } if job.called => {
+            let outcome = job.outcome.take().unwrap_or_else(|| panicked(LEFT));
+            // Refused for a signal actor, which has posted before.
+            let _ = core.post(Post::Execute(job.index), outcome);
+        }
+        Role::Interrupter { calling } => {
+            // It ends in a call only where the C library does not unwind.
+            if let Some(call) = calling.try_lock().and_then(|calling| *calling) {
+                let message = Cow::Borrowed(c"the interrupt ended its thread without returning");
+                let _ = core.post(call, Outcome::complaint(message));
+            }
+        }
+        Role::Driver => core.over.set(),
+        _ => {}
+    }
+}
+
+fn thread_name(name: &CStr) -> [u8; NAME] {
+    let name = name.to_str().unwrap_or_default();
+    let name = text::prefix(name, NAME - 1).as_bytes();
+    let mut bytes = [0; NAME];
+    bytes[..name.len()].copy_from_slice(name);
+    bytes
+}

@@ -1,0 +1,183 @@
+//! Descriptors that say that something happened, poll, and the process's end.
+
+use crate::error::Error;
+use crate::sync::{OnceLock, Time, now};
+use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::FromRawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+/// A descriptor that becomes readable once and stays so: an eventfd on Linux,
+/// a pipe elsewhere.
+#[derive(Debug)]
+pub struct Event {
+    read: OwnedFd,
+    #[cfg(not(target_os = "linux"))]
+    write: OwnedFd,
+}
+
+impl Event {
+    /// A new one, closed on exec and never blocking.
+    #[cfg(target_os = "linux")]
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: eventfd takes no pointers.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+        let read = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Event { read })
+    }
+
+    /// A new one, closed on exec.
+    #[cfg(not(target_os = "linux"))]
+    pub fn new() -> io::Result<Self> {
+        let (read, write) = io::pipe()?;
+        Ok(Event {
+            read: read.into(),
+            write: write.into(),
+        })
+    }
+
+    /// The event in this place, made there by whoever asks first.
+    pub fn once(place: &OnceLock<Event>) -> Result<&Event, Error> {
+        if let Some(event) = place.get() {
+            return Ok(event);
+        }
+        let event = Event::new().map_err(|_| Error::Memory)?;
+        Ok(place.get_or_init(|| event))
+    }
+
+    /// The end that becomes readable.
+    pub fn fd(&self) -> RawFd {
+        self.read.as_raw_fd()
+    }
+
+    /// The end that [`signal_fd`] takes.
+    pub fn write_fd(&self) -> RawFd {
+        #[cfg(target_os = "linux")]
+        return self.read.as_raw_fd();
+        #[cfg(not(target_os = "linux"))]
+        return self.write.as_raw_fd();
+    }
+
+    /// Makes it unreadable again, for an event that comes more than once. What
+    /// a pipe holds beyond the buffer is a wake-up too many, no more.
+    pub fn drain(&self) {
+        let blocks = !cfg!(target_os = "linux");
+        if blocks && !matches!(poll_readable(&[self.fd()], Some(now())), Ok(Some(_))) {
+            return;
+        }
+        let mut buffer = [0u8; 512];
+        // SAFETY: the buffer is that long and outlives the call.
+        unsafe { libc::read(self.fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    }
+
+    /// Makes it readable.
+    pub fn signal(&self) {
+        signal_fd(self.write_fd());
+    }
+}
+
+/// Makes the event with this write end readable. Async-signal-safe.
+pub fn signal_fd(fd: RawFd) {
+    let one = 1u64.to_ne_bytes();
+    // SAFETY: the buffer is 8 bytes long and outlives the call. EAGAIN means
+    // that the event is readable already.
+    while unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) } < 0
+        && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+    {}
+}
+
+/// What poll(2) is asked of a descriptor that is to become readable.
+pub fn to_read(fd: RawFd) -> libc::pollfd {
+    libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    }
+}
+
+/// poll(2) until one of `fds` has events or the deadline is reached (`None`:
+/// for ever). An interruption by a signal is not an end. Gives the number of
+/// entries with events.
+pub fn poll(fds: &mut [libc::pollfd], deadline: Option<Time>) -> io::Result<usize> {
+    loop {
+        let timeout = match deadline {
+            None => -1,
+            Some(deadline) => {
+                // Rounded up: waking early would spin.
+                let millis = deadline.saturating_sub(now()).div_ceil(1_000_000);
+                i32::try_from(millis).unwrap_or(i32::MAX)
+            }
+        };
+        // SAFETY: the pointer and the length are one exclusive slice's.
+        let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout) };
+        if ready > 0 {
+            return Ok(ready as usize);
+        }
+        if ready == 0 {
+            if deadline.is_some_and(|deadline| now() >= deadline) {
+                return Ok(0);
+            }
+            continue;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// The position of the first of `fds` that is readable, or `None` at the
+/// deadline.
+pub fn poll_readable(fds: &[RawFd], deadline: Option<Time>) -> Result<Option<usize>, Error> {
+    let mut polled: Vec<libc::pollfd> = fds.iter().map(|&fd| to_read(fd)).collect();
+    match poll(&mut polled, deadline) {
+        Ok(_) => Ok(polled.iter().position(|polled| polled.revents != 0)),
+        Err(_) => Err(Error::Memory),
+    }
+}
+
+unsafe extern "C" {
+    #[cfg_attr(target_os = "macos", link_name = "__stdoutp")]
+    static stdout: *mut libc::FILE;
+    #[cfg_attr(target_os = "macos", link_name = "__stderrp")]
+    static stderr: *mut libc::FILE;
+}
+
+unsafe extern "C" {
+    fn ftrylockfile(stream: *mut libc::FILE) -> libc::c_int;
+    fn funlockfile(stream: *mut libc::FILE);
+}
+
+/// How long a reader of what was printed may take to make room for the rest.
+const ROOM: Time = 1_000_000_000;
+
+/// Flushes C's stdout and stderr and leaves the process without running exit
+/// handlers or destructors.
+///
+/// A stream that another thread holds is left alone: a stuck actor may be in a
+/// printf to a pipe that nobody reads, and would hold the process as well.
+/// Flushing all streams would wait for an actor that is stuck in reading one.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: both streams are the C library's, and flushed under their locks.
+    unsafe {
+        for (stream, fd) in [(stdout, libc::STDOUT_FILENO), (stderr, libc::STDERR_FILENO)] {
+            if ftrylockfile(stream) != 0 {
+                continue;
+            }
+            let mut room = [libc::pollfd {
+                fd,
+                events: libc::POLLOUT,
+                revents: 0,
+            }];
+            if poll(&mut room, Some(now().saturating_add(ROOM))).is_ok_and(|ready| ready > 0) {
+                libc::fflush(stream);
+            }
+            funlockfile(stream);
+        }
+        libc::_exit(code)
+    }
+}

@@ -1,0 +1,602 @@
+//! A process-wide registry over sigaction(2).
+//!
+//! Whoever listens has a *node* in a list that the handler walks: the handler
+//! notes the signal in every node that wants it and makes the node's descriptor
+//! readable. While somebody listens for a signal, it is absorbed; the handler
+//! passes on what nobody wants, and what a person presses a second time.
+//!
+//! Another component may put a handler of its own over the library's, keep the
+//! library's address and call it, for ever. So the library has several handlers,
+//! its *layers*. A layer that somebody has covered stays where it is and hands
+//! signals on to what was there before it; the next listener gets another one
+//! on top. Each knows by its address alone what comes below it, so that no chain
+//! leads back, on whatever thread and however a handler is left.
+
+use super::event::{Event, poll, signal_fd, to_read};
+use super::fork::{PerProcess, id};
+use super::memory::try_box;
+use crate::error::Error;
+use crate::sync::unmodelled::Ordering::SeqCst;
+use crate::sync::unmodelled::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize};
+use crate::sync::{MutexGuard, now};
+use libc::{c_int, c_void, sigaction, siginfo_t};
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::{io, ptr};
+
+const SIGNALS: usize = 65;
+const LAYERS: usize = 8;
+
+/// A key that is pressed again so long after the time before is meant to end
+/// the process; sooner it is the same stop, delivered twice (rule 16).
+const AGAIN: u64 = 250_000_000;
+
+type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
+
+/// Of a signal, what the handlers read. Plain atomics: they may run on any thread
+/// at any time.
+struct Slot {
+    /// The layer that listens, plus one; 0: nobody does.
+    active: AtomicUsize,
+    /// The layers that somebody may call, a bit each.
+    used: AtomicU8,
+    /// What was there before each layer; leaked, since a handler may be reading
+    /// it.
+    previous: [AtomicPtr<sigaction>; LAYERS],
+}
+
+static SLOTS: [Slot; SIGNALS] = [const {
+    Slot {
+        active: AtomicUsize::new(0),
+        used: AtomicU8::new(0),
+        previous: [const { AtomicPtr::new(ptr::null_mut()) }; LAYERS],
+    }
+}; SIGNALS];
+
+/// The process whose list `NODES` is: memory and descriptors survive a fork.
+static OWNER: AtomicI32 = AtomicI32::new(0);
+/// Handlers that may be using a node.
+static INSIDE: AtomicUsize = AtomicUsize::new(0);
+/// The list. Nodes are used again and never freed.
+static NODES: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
+
+struct Node {
+    next: *const Node,
+    /// Whether somebody has it; changed under the registry's lock.
+    taken: AtomicBool,
+    /// The signals that are wanted, a bit each.
+    wanted: AtomicU64,
+    /// Whether a signal is handed on to the handler that was there before.
+    chain: AtomicBool,
+    /// The write end of the listener's event.
+    fd: AtomicI32,
+    /// The first signal that came; 0: none.
+    first: AtomicI32,
+    /// When a key was pressed last; 0: never.
+    pressed: AtomicU64,
+}
+
+/// How many listen for each signal, under the lock under which dispositions are
+/// changed.
+struct Registry([u32; SIGNALS]);
+
+impl Default for Registry {
+    fn default() -> Self {
+        Registry([0; SIGNALS])
+    }
+}
+
+static REGISTRY: PerProcess<Registry> = PerProcess::new();
+
+/// What ends a process politely.
+pub const TERMINATION: &[i32] = &[libc::SIGINT, libc::SIGTERM];
+
+/// Some signals, a bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signals(u64);
+
+impl Signals {
+    /// Refuses an empty list, and signals that do not exist, cannot be caught, or
+    /// mean that the program itself is at fault.
+    pub fn new(signals: &[i32]) -> Result<Self, Error> {
+        let mut bits = 0;
+        for &signal in signals {
+            if !catchable(signal) {
+                return Err(Error::Invalid);
+            }
+            bits |= bit(signal);
+        }
+        match bits {
+            0 => Err(Error::Invalid),
+            bits => Ok(Signals(bits)),
+        }
+    }
+
+    fn iter(self) -> impl Iterator<Item = i32> {
+        (1..SIGNALS as i32).filter(move |&signal| self.0 & bit(signal) != 0)
+    }
+
+    /// Lets this thread have them, whatever it inherited.
+    pub fn unblock(self) {
+        // SAFETY: the set is initialized before use, its members exist, and the
+        // mask is this thread's.
+        unsafe {
+            let mut set = MaybeUninit::uninit();
+            libc::sigemptyset(set.as_mut_ptr());
+            for signal in self.iter() {
+                libc::sigaddset(set.as_mut_ptr(), signal);
+            }
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut());
+        }
+    }
+}
+
+fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+fn catchable(signal: i32) -> bool {
+    let refused = [
+        libc::SIGKILL,
+        libc::SIGSTOP,
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGABRT,
+        libc::SIGSYS,
+    ];
+    // 32 and 33 are the C library's own.
+    (1..SIGNALS as i32).contains(&signal)
+        && !matches!(signal, 32 | 33)
+        && !refused.contains(&signal)
+}
+
+/// Whether somebody listens for the signal.
+pub fn listens(signal: i32) -> bool {
+    let slot = usize::try_from(signal).ok().and_then(|at| SLOTS.get(at));
+    OWNER.load(SeqCst) == id() && slot.is_some_and(|slot| slot.active.load(SeqCst) != 0)
+}
+
+/// Sends the signal to this process once more.
+pub fn send_again(signal: i32) {
+    // SAFETY: no pointers.
+    unsafe { libc::kill(id(), signal) };
+}
+
+/// One listener. It listens from [`Listening::begin`] to [`Listening::end`] or its
+/// drop; the dispositions are then as before.
+#[derive(Debug)]
+pub struct Listening {
+    node: &'static Node,
+    wanted: Signals,
+    chain: bool,
+    /// The signals that it listens for, a bit each.
+    open: AtomicU64,
+    event: ManuallyDrop<Event>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Node")
+    }
+}
+
+// SAFETY: `next` never changes once the node is in the list; the rest is atomic.
+unsafe impl Sync for Node {}
+
+impl Listening {
+    /// One that does not listen yet. `chain`: each signal is also handed on to the
+    /// handler that was there before.
+    pub fn new(wanted: Signals, chain: bool) -> Result<Self, Error> {
+        let event = Event::new().map_err(|_| Error::Memory)?;
+        let _registry = Registry::lock()?;
+        let node = Node::take().ok_or(Error::Memory)?;
+        node.fd.store(event.write_fd(), SeqCst);
+        Ok(Listening {
+            node,
+            wanted,
+            chain,
+            open: AtomicU64::new(0),
+            event: ManuallyDrop::new(event),
+        })
+    }
+
+    /// Listens, but not for signals that the process was told to ignore (nohup).
+    pub fn begin(&self) -> Result<(), Error> {
+        self.event.drain();
+        let mut registry = Registry::lock()?;
+        self.node.chain.store(self.chain, SeqCst);
+        self.node.first.store(0, SeqCst);
+        self.node.pressed.store(0, SeqCst);
+        for signal in self.wanted.iter() {
+            match registry.open(signal) {
+                Ok(true) => {
+                    self.open.fetch_or(bit(signal), SeqCst);
+                    self.node.wanted.fetch_or(bit(signal), SeqCst);
+                }
+                Ok(false) => {}
+                Err(_) => {
+                    drop(registry);
+                    self.end();
+                    return Err(Error::Memory);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets this thread have the signals, whatever mask it inherited.
+    pub fn unblock(&self) {
+        self.wanted.unblock();
+    }
+
+    /// The first signal that came.
+    pub fn first(&self) -> Option<i32> {
+        Some(self.node.first.load(SeqCst)).filter(|&signal| signal != 0)
+    }
+
+    /// Waits for the first signal, or for [`Listening::wake`].
+    pub fn wait(&self) -> Result<(), Error> {
+        poll(&mut [to_read(self.event.fd())], None).map_err(|_| Error::Memory)?;
+        self.event.drain();
+        Ok(())
+    }
+
+    /// Ends a [`Listening::wait`].
+    pub fn wake(&self) {
+        self.event.signal();
+    }
+
+    /// Ends the listening. When this returns, [`Listening::first`] does not change
+    /// any more, and what comes from then on goes to the dispositions of before.
+    pub fn end(&self) {
+        let open = Signals(self.open.swap(0, SeqCst));
+        if open.0 == 0 || OWNER.load(SeqCst) != id() {
+            return;
+        }
+        let Ok(mut registry) = Registry::lock() else {
+            return;
+        };
+        self.node.wanted.store(0, SeqCst);
+        for signal in open.iter() {
+            registry.close(signal);
+        }
+        drop(registry);
+        no_handler_inside();
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.end();
+        // A handler that has read the descriptor writes to it in a moment; once
+        // it is closed, the write could go to a stranger's.
+        if no_handler_inside() {
+            // SAFETY: dropped once, here, and not used after.
+            unsafe { ManuallyDrop::drop(&mut self.event) };
+            self.node.taken.store(false, SeqCst);
+        }
+    }
+}
+
+/// Waits until no handler uses a node. False: one still seems to, since another
+/// handler interrupted it and left by a jump; then its node is given up.
+fn no_handler_inside() -> bool {
+    const LONG: u64 = 100_000_000;
+    let end = now().saturating_add(LONG);
+    while INSIDE.load(SeqCst) != 0 {
+        if now() > end {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
+}
+
+impl Node {
+    fn all() -> impl Iterator<Item = &'static Node> {
+        let mut next: *const Node = NODES.load(SeqCst);
+        std::iter::from_fn(move || {
+            // SAFETY: null, or a node, which is never freed.
+            let node = unsafe { next.as_ref() }?;
+            next = node.next;
+            Some(node)
+        })
+    }
+
+    /// One that nobody has. Under the registry's lock.
+    fn take() -> Option<&'static Node> {
+        if let Some(node) = Node::all().find(|node| !node.taken.load(SeqCst)) {
+            node.taken.store(true, SeqCst);
+            return Some(node);
+        }
+        let node = Box::leak(try_box(Node {
+            next: NODES.load(SeqCst),
+            taken: AtomicBool::new(true),
+            wanted: AtomicU64::new(0),
+            chain: AtomicBool::new(false),
+            fd: AtomicI32::new(-1),
+            first: AtomicI32::new(0),
+            pressed: AtomicU64::new(0),
+        })?);
+        NODES.store(node, SeqCst);
+        Some(node)
+    }
+
+    /// Notes a signal. True: it is meant for the process, not for the listener.
+    /// Async-signal-safe.
+    fn note(&self, signal: c_int) -> bool {
+        let key = matches!(signal, libc::SIGINT | libc::SIGQUIT);
+        let now = now();
+        let before = match key {
+            true => self.pressed.swap(now, SeqCst),
+            false => 0,
+        };
+        if self
+            .first
+            .compare_exchange(0, signal, SeqCst, SeqCst)
+            .is_ok()
+        {
+            signal_fd(self.fd.load(SeqCst));
+        }
+        before != 0 && now.saturating_sub(before) >= AGAIN
+    }
+}
+
+impl Registry {
+    fn lock() -> Result<MutexGuard<'static, Registry>, Error> {
+        let registry = REGISTRY.lock().ok_or(Error::Memory)?;
+        if OWNER.load(SeqCst) != id() {
+            // The list is a parent's, and the handlers that a fork caught in it do
+            // not run here.
+            NODES.store(ptr::null_mut(), SeqCst);
+            INSIDE.store(0, SeqCst);
+            SLOTS.iter().for_each(|slot| slot.active.store(0, SeqCst));
+            OWNER.store(id(), SeqCst);
+        }
+        Ok(registry)
+    }
+
+    /// One more listens for the signal; false: the process ignores it.
+    fn open(&mut self, signal: c_int) -> io::Result<bool> {
+        let listeners = &mut self.0[signal as usize];
+        if *listeners == 0 {
+            let slot = &SLOTS[signal as usize];
+            let before = disposition(signal)?;
+            if before.sa_sigaction == libc::SIG_IGN {
+                return Ok(false);
+            }
+            let layer = match layer_of(before.sa_sigaction) {
+                // Uncovered again, or a parent's.
+                Some(layer) => layer,
+                None => slot.install(signal, before)?,
+            };
+            slot.active.store(layer + 1, SeqCst);
+        }
+        *listeners += 1;
+        Ok(true)
+    }
+
+    /// One less listens for the signal. After the last, the former disposition is
+    /// back, unless somebody has put another over ours.
+    fn close(&mut self, signal: c_int) {
+        let listeners = &mut self.0[signal as usize];
+        *listeners -= 1;
+        if *listeners > 0 {
+            return;
+        }
+        let slot = &SLOTS[signal as usize];
+        let Some(layer) = slot.active.swap(0, SeqCst).checked_sub(1) else {
+            return;
+        };
+        if is_current(signal, layer) {
+            slot.restore(signal, layer);
+            slot.used.fetch_and(!(1 << layer), SeqCst);
+        }
+    }
+}
+
+impl Slot {
+    /// Puts a layer that nobody can know of over the disposition.
+    fn install(&self, signal: c_int, before: sigaction) -> io::Result<usize> {
+        let layer = self.used.load(SeqCst).trailing_ones() as usize;
+        if layer >= LAYERS {
+            // So many components have put a handler over ours, each in a run of
+            // its own, that the chain cannot grow any more.
+            return Err(io::Error::from_raw_os_error(libc::EAGAIN));
+        }
+        let place = &self.previous[layer];
+        let old = place.load(SeqCst);
+        // SAFETY: null, or leaked below and never freed.
+        if !unsafe { old.as_ref() }.is_some_and(|old| same(old, &before)) {
+            // The old one is leaked, since a handler may be reading it: a few
+            // bytes each time the program itself changed its handler.
+            let Some(new) = try_box(before) else {
+                return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+            };
+            place.store(Box::into_raw(new), SeqCst);
+        }
+        // SAFETY: all zeroes is a valid sigaction; the handler has the form that
+        // SA_SIGINFO asks for and is async-signal-safe.
+        unsafe {
+            let mut action: sigaction = MaybeUninit::zeroed().assume_init();
+            action.sa_sigaction = address(layer);
+            // ONSTACK: in a Go program the handler must run on Go's signal stack.
+            action.sa_flags = libc::SA_ONSTACK | libc::SA_SIGINFO | libc::SA_RESTART;
+            libc::sigemptyset(&mut action.sa_mask);
+            if libc::sigaction(signal, &action, ptr::null_mut()) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        self.used.fetch_or(1 << layer, SeqCst);
+        Ok(layer)
+    }
+
+    /// Puts back what was there before the layer. Async-signal-safe.
+    fn restore(&self, signal: c_int, layer: usize) {
+        let previous = self.previous[layer].load(SeqCst);
+        // SAFETY: null, or a sigaction that is never freed.
+        if let Some(previous) = unsafe { previous.as_ref() } {
+            // SAFETY: as above.
+            unsafe { libc::sigaction(signal, previous, ptr::null_mut()) };
+        }
+    }
+}
+
+static HANDLERS: [Handler; LAYERS] = [
+    on_signal::<0>,
+    on_signal::<1>,
+    on_signal::<2>,
+    on_signal::<3>,
+    on_signal::<4>,
+    on_signal::<5>,
+    on_signal::<6>,
+    on_signal::<7>,
+];
+
+fn address(layer: usize) -> usize {
+    HANDLERS[layer] as usize
+}
+
+fn layer_of(handler: usize) -> Option<usize> {
+    (0..LAYERS).find(|&layer| address(layer) == handler)
+}
+
+/// Whether the layer is what the system calls. Async-signal-safe.
+fn is_current(signal: c_int, layer: usize) -> bool {
+    disposition(signal).is_ok_and(|current| current.sa_sigaction == address(layer))
+}
+
+fn disposition(signal: c_int) -> io::Result<sigaction> {
+    let mut current = MaybeUninit::<sigaction>::zeroed();
+    // SAFETY: the pointer is to a sigaction; all zeroes is a valid one.
+    unsafe {
+        if libc::sigaction(signal, ptr::null(), current.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(current.assume_init())
+    }
+}
+
+fn same(a: &sigaction, b: &sigaction) -> bool {
+    // SAFETY: both masks are valid, and so are the numbers asked for.
+    let blocks =
+        |action: &sigaction, signal| unsafe { libc::sigismember(&action.sa_mask, signal) == 1 };
+    // Only the flags that a program sets: the C library adds one of its own.
+    let flags = libc::SA_NOCLDSTOP
+        | libc::SA_NOCLDWAIT
+        | libc::SA_SIGINFO
+        | libc::SA_ONSTACK
+        | libc::SA_RESTART
+        | libc::SA_NODEFER
+        | libc::SA_RESETHAND;
+    a.sa_sigaction == b.sa_sigaction
+        && (a.sa_flags ^ b.sa_flags) & flags == 0
+        && (1..SIGNALS as c_int).all(|signal| blocks(a, signal) == blocks(b, signal))
+}
+
+/// The interrupted code's errno, put back at the end.
+struct KeepErrno(c_int);
+
+impl KeepErrno {
+    fn new() -> Self {
+        // SAFETY: the location is this thread's errno.
+        KeepErrno(unsafe { *errno() })
+    }
+}
+
+impl Drop for KeepErrno {
+    fn drop(&mut self) {
+        // SAFETY: as above; a handler runs on one thread.
+        unsafe { *errno() = self.0 };
+    }
+}
+
+unsafe fn errno() -> *mut c_int {
+    #[cfg(any(target_os = "macos", target_os = "freebsd", target_os = "ios"))]
+    // SAFETY: always valid.
+    return unsafe { libc::__error() };
+    #[cfg(target_os = "android")]
+    // SAFETY: always valid.
+    return unsafe { libc::__errno() };
+    #[cfg(not(any(
+        target_os = "macos",
+        target_os = "freebsd",
+        target_os = "ios",
+        target_os = "android"
+    )))]
+    // SAFETY: always valid.
+    return unsafe { libc::__errno_location() };
+}
+
+/// What is done with a signal that came.
+enum Fate {
+    /// Listeners have it.
+    Absorbed,
+    /// Listeners have it, and so has the handler of before.
+    Chained,
+    /// As if nobody listened.
+    PassedOn,
+}
+
+/// Async-signal-safe throughout: atomics, getpid, the clock, write, sigaction,
+/// raise.
+extern "C" fn on_signal<const LAYER: usize>(
+    signal: c_int,
+    info: *mut siginfo_t,
+    context: *mut c_void,
+) {
+    let _errno = KeepErrno::new();
+    let slot = &SLOTS[signal as usize];
+    let fate = tell(slot, signal, LAYER);
+    if matches!(fate, Fate::Absorbed) {
+        return;
+    }
+    // SAFETY: null, or a sigaction that is never freed.
+    let Some(previous) = (unsafe { slot.previous[LAYER].load(SeqCst).as_ref() }) else {
+        return;
+    };
+    match previous.sa_sigaction {
+        libc::SIG_IGN => {}
+        libc::SIG_DFL => {
+            // Where another handler is over ours, it has the signal, and decides.
+            if matches!(fate, Fate::PassedOn) && is_current(signal, LAYER) {
+                slot.restore(signal, LAYER);
+                // SAFETY: async-signal-safe. The signal is blocked while its
+                // handler runs, and acts when it returns.
+                unsafe { libc::raise(signal) };
+            }
+        }
+        // SAFETY: the address is the handler that the program installed, of the
+        // form that its flags say.
+        handler => unsafe {
+            if previous.sa_flags & libc::SA_SIGINFO != 0 {
+                std::mem::transmute::<usize, Handler>(handler)(signal, info, context);
+            } else {
+                std::mem::transmute::<usize, extern "C" fn(c_int)>(handler)(signal);
+            }
+        },
+    }
+}
+
+/// Tells the listeners of a signal that a layer was called with.
+fn tell(slot: &Slot, signal: c_int, layer: usize) -> Fate {
+    if OWNER.load(SeqCst) != id() || slot.active.load(SeqCst) != layer + 1 {
+        return Fate::PassedOn;
+    }
+    let (mut any, mut again, mut chain) = (false, true, false);
+    // Before a node is looked at: `end` waits until it is 0 again.
+    INSIDE.fetch_add(1, SeqCst);
+    for node in Node::all().filter(|node| node.wanted.load(SeqCst) & bit(signal) != 0) {
+        any = true;
+        again &= node.note(signal);
+        chain |= node.chain.load(SeqCst);
+    }
+    INSIDE.fetch_sub(1, SeqCst);
+    match (any, again, chain) {
+        (false, ..) | (_, true, _) => Fate::PassedOn,
+        (_, _, true) => Fate::Chained,
+        _ => Fate::Absorbed,
+    }
+}
