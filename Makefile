@@ -9,7 +9,7 @@ MAJOR := $(firstword $(subst ., ,$(VERSION)))
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PYTHON := $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 C_FILES = $(shell find examples tests benches -name '*.c' -o -name '*.[ch]pp' -o -name check.h \
-	-o -name load.h -o -name hold.h -o -name plugin.h -o -name cycle.h) include/rungroup.hpp
+	-o -name load.h -o -name process.h -o -name hold.h -o -name plugin.h -o -name cycle.h) include/rungroup.hpp
 LIBDIR ?= $(PREFIX)/lib
 LIB := $(DESTDIR)$(LIBDIR)
 SHARE := $(DESTDIR)$(PREFIX)/share

@@ -33,20 +33,23 @@ RPATH = [f"-L{LIB}", "-lrungroup", f"-Wl,-rpath,{LIB}", "-lpthread"]
 TEST_BIN = BUILD / "tests"
 PYTHON = ROOT / ".venv/bin/python"
 # Under valgrind: more slack, in ms, since it is slow; and not at all those that
-# want speed (cycles, idle, many), end without cleaning up (fork, leaving), signals that it keeps to itself (signals, storm), or
+# want speed (cycles, idle, many), end without cleaning up (fork, leaving), signals that it keeps to itself (chains, loss, signals, stops, storm), or
 # to know of the memory in use (hot, stacks) or to be had (limits, memory).
 VALGRIND_ARGUMENTS = {"stuck": ["2000"]}
 NOT_VALGRIND = {
+    "chains",
     "cycles",
     "fork",
     "hot",
     "idle",
     "leaving",
     "limits",
+    "loss",
     "many",
     "memory",
     "signals",
     "stacks",
+    "stops",
     "storm",
 }
 # The first words of the checks that may run beside others.

@@ -1,25 +1,8 @@
-/* The signal actor, and what it leaves of the process's signals. */
-#include "check.h"
+/* The signal actor, and what it leaves of the process's signals; stops.c has how stops
+ * really come, chains.c other components' handlers. */
+#include "process.h"
 
 #include <errno.h>
-#include <poll.h>
-
-static struct sigaction disposition(int signal) {
-    struct sigaction action;
-    CHECK_INT(sigaction(signal, NULL, &action), 0);
-    return action;
-}
-
-/* The C library adds this flag to whatever it sets, and shows it to whoever asks. */
-#define RESTORER 0x04000000
-
-static int same_disposition(struct sigaction a, struct sigaction b) {
-    int same = a.sa_handler == b.sa_handler &&
-               (a.sa_flags | RESTORER) == (b.sa_flags | RESTORER);
-    for (int signal = 1; signal < 65; signal++)
-        same = same && sigismember(&a.sa_mask, signal) == sigismember(&b.sa_mask, signal);
-    return same;
-}
 
 static void handle(int signal, void (*handler)(int)) {
     struct sigaction action;
@@ -38,12 +21,6 @@ static rg_group *listening(const int *signals, size_t count) {
     rg_group *group = rg_new();
     CHECK_INT(rg_add_signals(group, signals, count), 0);
     return group;
-}
-
-static int finished(rg_group *group) {
-    int code = 0;
-    CHECK_INT(rg_wait(group, -1, &code), 1);
-    return code;
 }
 
 /* ---- while it listens ------------------------------------------------------------ */
@@ -111,53 +88,6 @@ static void code_and_message(void) {
     CHECK_INT(finished(group), 128 + last);
     CHECK(rg_get_cause(group)->message[0] != 0);
     rg_free(group);
-}
-
-/* ---- the second signal ------------------------------------------------------------- */
-
-static gate held = GATE_INIT;
-
-static int until_let_go(void *userdata) {
-    (void)userdata;
-    gate_await(&held, 1);
-    return 0;
-}
-
-/* The group is stopping, held by an actor, when the second one comes. */
-static rg_group *first_delivered(void) {
-    rg_group *group = listening(NULL, 0);
-    CHECK_INT(rg_add(group, until_let_go, rg_interrupt_none, NULL), 0);
-    CHECK_INT(rg_start(group), 0);
-    CHECK_INT(kill(getpid(), SIGINT), 0);
-    CHECK_INT(rg_wait_stop(group, -1), 1);
-    return group;
-}
-
-static void second_reaches_previous(void) {
-    handle(SIGINT, count_signal);
-    struct sigaction before = disposition(SIGINT);
-    rg_group *group = first_delivered();
-    CHECK_INT(handled, 0);
-    CHECK(same_disposition(disposition(SIGINT), before));
-    raise(SIGINT);
-    CHECK_INT(handled, 1);
-    gate_pass(&held);
-    CHECK_INT(finished(group), 128 + SIGINT);
-    rg_free(group);
-    raise(SIGINT);
-    CHECK_INT(handled, 2);
-}
-
-static void second_kills(void) {
-    first_delivered();
-    raise(SIGINT);
-}
-
-static void second_signal(void) {
-    check_in_child(second_reaches_previous);
-    int status = in_child(second_kills);
-    CHECK(WIFSIGNALED(status));
-    CHECK_INT(WTERMSIG(status), SIGINT);
 }
 
 /* ---- several groups -----------------------------------------------------------------
@@ -438,7 +368,6 @@ int main(void) {
     CASE(own_handler);
     CASE(mask_is_kept);
     CASE(code_and_message);
-    CASE(second_signal);
     CASE(all_groups_stop);
     CASE(sequence);
     CASE(inherited_ignore);
