@@ -168,6 +168,42 @@ static void nothing_leaks(void) {
     CHECK_INT(descriptors(), before_fds);
 }
 
+/* ---- what is observed of it -------------------------------------------------------- */
+
+static int events[7], first_event;
+
+static void count_event(const rg_event *event, void *userdata) {
+    (void)userdata;
+    CHECK(event->kind >= 0 && event->kind < 7);
+    if (first_event < 0)
+        first_event = event->kind;
+    events[event->kind]++;
+}
+
+/* Notices events that are kept from a start that failed and told in the next run: of
+ * what never began nothing is told, and then everything once. */
+static void nothing_is_observed(void) {
+    const int wanted[7] = {ACTORS + 2, ACTORS + 2, 1, ACTORS + 2, ACTORS + 2, 0, 1};
+    for (int by_start = 0; by_start < 2; by_start++) {
+        rg_group *group = make_group(-1);
+        CHECK_INT(rg_set_observer(group, count_event, NULL), 0);
+        memset(events, 0, sizeof events);
+        first_event = -1;
+        for (int call = 0; call < ACTORS + 1; call++) {
+            fail_at(call, call % 2);
+            CHECK_INT(run(group, by_start), RG_ESPAWN);
+            fail_never();
+            CHECK_INT(first_event, -1);
+        }
+        CHECK_INT(run(group, by_start), 7);
+        rg_free(group);
+        CHECK_INT(first_event, RG_EVENT_STARTED);
+        for (int kind = 0; kind < 7; kind++)
+            CHECK_INT(events[kind], wanted[kind]);
+        await_threads(1);
+    }
+}
+
 /* ---- no thread left when the group stops ------------------------------------------ */
 
 static gate held = GATE_INIT;
@@ -274,6 +310,7 @@ int main(void) {
     CASE(every_call);
     CASE(freed_after_failure);
     CASE(nothing_leaks);
+    CASE(nothing_is_observed);
     CASE(interrupts_without_threads);
     CASE(process_limit);
     CASE(descriptor_limit);

@@ -227,6 +227,21 @@ static void kept_within_bounds(void) {
     CHECK(resident_then < resident + 4 * MIB);
 }
 
+/* Notices stacks that keep the memory that was touched once: a group that is over
+ * holds little of it, from the first one on. */
+static void memory_comes_back(void) {
+    size_t mapped, before, after;
+    run_many(touch_much, 2);
+    footprint(&mapped, &before);
+    for (int i = 0; i < 3; i++) {
+        run_many(touch_much, 100); /* 100 MiB */
+        footprint(&mapped, &after);
+        CHECK(after < before + 16 * MIB);
+    }
+}
+
+static void given_back(void) { check_in_child(memory_comes_back); }
+
 /* ---- stuck
  * ------------------------------------------------------------------------------ */
 
@@ -334,6 +349,7 @@ static void overcommit_off(void) {
 
 int main(void) {
     watchdog(60);
+    CASE(given_back);
     CASE(sizes);
     CASE(the_commonest_size_is_shared);
     CASE(guards);

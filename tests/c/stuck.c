@@ -349,6 +349,43 @@ static void stuck_actors_may_use_the_group(void) {
         CHECK_INT(late.saw[i], seen[i]);
 }
 
+/* ---- a grace that is long -----------------------------------------------------------
+ */
+
+static int return_a_little_later(void *group) {
+    CHECK_INT(rg_wait_stop(group, -1), 1);
+    int64_t until = now_ns() + 20 * 1000000;
+    while (now_ns() < until)
+        sched_yield();
+    return 3;
+}
+
+/* Notices milliseconds that wrap when they become nanoseconds, to a short grace, or to
+ * none: so long a grace is a long one. */
+static void long_graces(void) {
+    const int64_t most = INT64_MAX / 1000000;
+    const int64_t graces[] = {most - 1,       most,           most + 1,
+                              2 * most,       2 * most + 1,   2 * most + 2,
+                              2 * most + 100, 18446744073709, 18446744073710,
+                              INT64_MAX / 2,  INT64_MAX - 1,  INT64_MAX};
+    for (size_t i = 0; i < sizeof graces / sizeof *graces; i++)
+        for (int order = RG_ORDER_ADDED; order <= RG_ORDER_STAGED; order++) {
+            rg_group *group = rg_new();
+            CHECK_INT(rg_set_grace(group, graces[i]), 0);
+            CHECK_INT(rg_set_order(group, order), 0);
+            CHECK_INT(rg_add(group, return_a_little_later, rg_interrupt_none, group), 0);
+            CHECK_INT(rg_add(group, return_seven, rg_interrupt_none, NULL), 0);
+            rg_summary summary;
+            summary.size = sizeof summary;
+            CHECK_INT(rg_get_summary(group, &summary), 0);
+            CHECK(summary.grace_ns == -1 || summary.grace_ns >= (most - 1) * 1000000);
+            CHECK_INT(rg_run(group), 7);
+            CHECK_INT(report_of(group, 0).code, 3);
+            CHECK_INT(report_of(group, 0).stuck, 0);
+            rg_free(group);
+        }
+}
+
 int main(int count, char **arguments) {
     if (count > 1)
         slack_ms = atoi(arguments[1]);
@@ -364,6 +401,7 @@ int main(int count, char **arguments) {
     CASE(returned_during_free);
     CASE(async_stuck);
     CASE(stuck_actors_may_use_the_group);
+    CASE(long_graces);
     CHECK_INT(descriptors(), before);
     printf("stuck: at most %.2f ms after the grace\n", (double)worst_ns / 1e6);
     return finish("stuck");
