@@ -15,12 +15,16 @@ typedef int (*create_fn)(pthread_t *, const pthread_attr_t *, void *(*)(void *),
 
 static int calls_left = -1; /* until the failure; negative: never fails */
 static int fails_on;        /* whether all later calls fail as well */
+static rg_group *stopped;   /* just before the failure; may be NULL */
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                    void *(*start)(void *), void *argument) {
     int left = __sync_fetch_and_sub(&calls_left, 1);
-    if (left == 0 || (left < 0 && fails_on))
+    if (left == 0 || (left < 0 && fails_on)) {
+        if (stopped != NULL)
+            CHECK_INT(rg_stop(stopped, 9), 0);
         return EAGAIN;
+    }
     create_fn create;
     void *symbol = dlsym(RTLD_NEXT, "pthread_create");
     memcpy(&create, &symbol, sizeof create);
@@ -204,6 +208,41 @@ static void nothing_is_observed(void) {
     }
 }
 
+static rg_group *observed_group(void) {
+    rg_group *group = make_group(-1);
+    CHECK_INT(rg_set_observer(group, count_event, NULL), 0);
+    memset(events, 0, sizeof events);
+    executed = interrupted = 0;
+    return group;
+}
+
+/* Nor of a stop that came while it failed: the next run is told as that of a group
+ * that was stopped before it ran. */
+static void a_stop_is_not_kept(void) {
+    int wanted[7];
+    rg_group *group = observed_group();
+    CHECK_INT(rg_stop(group, 9), 0);
+    CHECK_INT(rg_run(group), 9);
+    rg_free(group);
+    memcpy(wanted, events, sizeof wanted);
+    for (int by_start = 0; by_start < 2; by_start++)
+        for (int call = 0; call < ACTORS + 1; call++) {
+            group = stopped = observed_group();
+            fail_at(call, 0);
+            int code = run(group, by_start);
+            stopped = NULL;
+            fail_never();
+            if (code == RG_ESPAWN)
+                code = run(group, by_start);
+            CHECK_INT(code, 9);
+            CHECK_INT(executed + interrupted, 0);
+            for (int kind = 0; kind < 7; kind++)
+                CHECK_INT(events[kind], wanted[kind]);
+            rg_free(group);
+            await_threads(1);
+        }
+}
+
 /* ---- no thread left when the group stops ------------------------------------------ */
 
 static gate held = GATE_INIT;
@@ -311,6 +350,7 @@ int main(void) {
     CASE(freed_after_failure);
     CASE(nothing_leaks);
     CASE(nothing_is_observed);
+    CASE(a_stop_is_not_kept);
     CASE(interrupts_without_threads);
     CASE(process_limit);
     CASE(descriptor_limit);
