@@ -1,6 +1,6 @@
-/* Every allocation made to fail in turn, once and from then on: rg_new says NULL;
- * later the group works, fails cleanly, or the process aborts with a sentence, as
- * Rust programs do without memory. It never hangs and never crashes. */
+/* Every allocation made to fail in turn, once and from then on. rg_new says NULL. The
+ * calls that add actors and start a group say RG_ENOMEM, and everything is as before:
+ * the same call made again does what it should have done. No call hangs or crashes. */
 #include "check.h"
 
 #include <errno.h>
@@ -8,20 +8,26 @@
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
 
 static long left = -1; /* allocations until one fails; negative: none does */
 static int and_on;     /* whether all later ones fail as well */
+static int failures;   /* how many did */
 
 static int fails(void) {
-    if (left < 0)
-        return 0;
-    if (left > 0) {
-        left--;
-        return 0;
+    long before = __atomic_load_n(&left, __ATOMIC_SEQ_CST);
+    while (before >= 0) {
+        long after = before > 0 ? before - 1 : and_on ? 0 : -1;
+        if (__atomic_compare_exchange_n(&left, &before, after, 0, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST)) {
+            if (before > 0)
+                return 0;
+            __atomic_add_fetch(&failures, 1, __ATOMIC_SEQ_CST);
+            errno = ENOMEM;
+            return 1;
+        }
     }
-    left = and_on ? 0 : -1;
-    errno = ENOMEM;
-    return 1;
+    return 0;
 }
 
 void *malloc(size_t size) { return fails() ? NULL : __libc_malloc(size); }
@@ -31,87 +37,223 @@ void *calloc(size_t count, size_t size) {
 void *realloc(void *old, size_t size) {
     return fails() ? NULL : __libc_realloc(old, size);
 }
-
-static int fail_with_message(void *userdata) {
-    (void)userdata;
-    return rg_fail(7, "why");
+int posix_memalign(void **out, size_t alignment, size_t size) {
+    if (fails())
+        return ENOMEM;
+    *out = __libc_memalign(alignment, size);
+    return *out == NULL ? ENOMEM : 0;
+}
+void *aligned_alloc(size_t alignment, size_t size) {
+    return fails() ? NULL : __libc_memalign(alignment, size);
 }
 
-enum { WORKED = 10, NO_GROUP, NO_THREAD, NO_MEMORY, UNTOUCHED };
+/* From here on; 0: the next one fails. */
+static void fail_at(long allocation) {
+    __atomic_store_n(&left, allocation, __ATOMIC_SEQ_CST);
+}
 
-static long failing;
-static int grace;
+/* Whether one failed. */
+static int end_failing(void) {
+    __atomic_store_n(&left, -1, __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&failures, __ATOMIC_SEQ_CST) > 0;
+}
 
-static void one_life(void) {
-    static int released;
-    left = failing;
-    rg_group *group = rg_new();
-    if (group == NULL)
-        _exit(NO_GROUP);
-    int signal = SIGUSR1;
+/* ---- the calls --------------------------------------------------------------------- */
+
+static int executed, released;
+
+static int count_and_return(void *userdata) {
+    (void)userdata;
+    __sync_fetch_and_add(&executed, 1);
+    return 7;
+}
+
+static void start_and_complete(rg_completion *done, void *userdata) {
+    (void)userdata;
+    __sync_fetch_and_add(&executed, 1);
+    CHECK_INT(rg_complete(done, 7, NULL), 0);
+}
+
+static int call_add(rg_group *group) {
+    return rg_add(group, count_and_return, rg_interrupt_none, &released);
+}
+
+static int call_add_actor(rg_group *group) {
+    char name[200];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
     rg_actor actor;
     memset(&actor, 0, sizeof actor);
     actor.size = sizeof actor;
+    actor.name = name;
+    actor.execute = count_and_return;
     actor.interrupt = rg_interrupt_none;
     actor.userdata = &released;
     actor.release = count_release;
-    actor.execute = fail_with_message;
-    CHECK_INT(rg_set_grace(group, grace), 0);
-    CHECK_INT(rg_add(group, until_stop, rg_interrupt_none, group), 0);
-    CHECK_INT(rg_add_actor(group, &actor), 0);
-    CHECK_INT(rg_add_signals(group, &signal, 1), 0);
+    return rg_add_actor(group, &actor);
+}
+
+static int call_add_async(rg_group *group) {
+    return rg_add_async(group, "a name that is copied", start_and_complete,
+                        rg_interrupt_none, &released, count_release);
+}
+
+static int call_add_signals(rg_group *group) {
+    const int signals[] = {SIGUSR1, SIGUSR2, SIGHUP};
+    return rg_add_signals(group, signals, 3);
+}
+
+static int call_run(rg_group *group) {
     int code = rg_run(group);
-    int untouched = left > 0;
-    left = -1;
-    rg_free(group);
-    CHECK_INT(released, 1);
-    CHECK(code == 7 || code == RG_ESPAWN || code == RG_ENOMEM);
-    _exit(untouched           ? UNTOUCHED
-          : code == 7         ? WORKED
-          : code == RG_ESPAWN ? NO_THREAD
-                              : NO_MEMORY);
+    return code == 7 ? 0 : code;
 }
 
-static void each_fails(void) {
-    for (failing = 0; failing < 1000; failing++) {
-        char said[1024];
-        FILE *kept;
-        int before = stderr_begin(&kept);
-        int status = in_child(one_life);
-        stderr_end(before, kept, said, sizeof said);
-        if (WIFSIGNALED(status)) {
-            CHECK_INT(WTERMSIG(status), SIGABRT);
-            CHECK(strstr(said, "memory") != NULL);
-            CHECK(failing > 0);
-            continue;
-        }
-        if (WEXITSTATUS(status) < WORKED)
-            fprintf(stderr, "allocation %ld: %s", failing, said);
-        CHECK(WEXITSTATUS(status) >= WORKED);
-        if (failing == 0)
-            CHECK_INT(WEXITSTATUS(status), NO_GROUP);
-        if (WEXITSTATUS(status) == UNTOUCHED)
-            break;
+static int call_start(rg_group *group) { return rg_start(group); }
+
+static const struct {
+    const char *name;
+    int (*call)(rg_group *);
+    int adds, starts, releases;
+} calls[] = {{"rg_add", call_add, 1, 0, 0},
+             {"rg_add_actor", call_add_actor, 1, 0, 1},
+             {"rg_add_async", call_add_async, 1, 0, 1},
+             {"rg_add_signals", call_add_signals, 1, 0, 0},
+             {"rg_run", call_run, 0, 1, 0},
+             {"rg_start", call_start, 0, 1, 0}};
+enum { CALLS = sizeof calls / sizeof *calls };
+
+static void observe(const rg_event *event, void *count) {
+    (void)event;
+    __sync_fetch_and_add((int *)count, 1);
+}
+
+/* What this child does. */
+static int which, before_count, observed;
+static int allocations_reached;
+static int64_t grace;
+static long failing;
+
+/* A child's status. */
+enum { UNTOUCHED = 77 };
+
+static int default_of(int signal) {
+    struct sigaction action;
+    CHECK_INT(sigaction(signal, NULL, &action), 0);
+    return action.sa_handler == SIG_DFL;
+}
+
+/* One group: the call fails, and nothing has happened; then it is made again. */
+static void fails_and_works(void) {
+    int told = 0;
+    rg_group *group = rg_new();
+    CHECK(group != NULL);
+    CHECK_INT(rg_set_grace(group, grace), 0);
+    if (observed)
+        CHECK_INT(rg_set_observer(group, observe, &told), 0);
+    int releases = calls[which].releases;
+    for (int i = 0; i < before_count; i++) {
+        CHECK_INT(call_add_actor(group), 0);
+        CHECK_INT(call_add_async(group), 0);
+        CHECK_INT(call_add_signals(group), 0);
+        CHECK_INT(call_add(group), 0);
+        releases += 2;
     }
-    CHECK(and_on || failing > 10);
+    size_t count = rg_actor_count(group);
+    int before = descriptors();
+    fail_at(failing);
+    int code = calls[which].call(group);
+    int failed = end_failing();
+    int ran = calls[which].starts && code == 0;
+    if (code != 0) {
+        CHECK(failed);
+        /* Memory that the C library wanted for a thread. */
+        CHECK(code == RG_ENOMEM || (calls[which].starts && code == RG_ESPAWN));
+        CHECK_INT(executed + released + told, 0);
+        CHECK_INT(rg_actor_count(group), count);
+        CHECK_INT(rg_stopping(group), 0);
+        CHECK(rg_get_cause(group) == NULL);
+        CHECK(default_of(SIGUSR1) && default_of(SIGUSR2) && default_of(SIGHUP));
+        await_threads(1);
+        if (calls[which].adds)
+            CHECK_INT(descriptors(), before);
+        CHECK_INT(calls[which].call(group), 0);
+        ran = calls[which].starts;
+    }
+    CHECK_INT(rg_actor_count(group), count + (size_t)calls[which].adds);
+    if (!ran && !calls[which].starts) {
+        CHECK_INT(report_of(group, count).state, RG_STATE_ADDED);
+        CHECK_INT(call_add(group), 0); /* somebody has to end it */
+        CHECK_INT(rg_run(group), 7);
+    }
+    int result = 0;
+    CHECK_INT(rg_wait(group, -1, &result), 1);
+    CHECK_INT(result, 7);
+    rg_free(group);
+    CHECK_INT(released, releases);
+    await_threads(1);
+    _exit(failed ? 0 : UNTOUCHED);
 }
 
-static void one_fails(void) {
-    and_on = 0;
-    each_fails();
+static void check_call(void) {
+    int reached = 0;
+    for (failing = 0; failing < 2000; failing++) {
+        int status = in_child(fails_and_works);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == UNTOUCHED) {
+            reached = failing > 0;
+            break;
+        }
+        if (status != 0)
+            fprintf(stderr,
+                    "%s, %d sets of actors before, grace %lld, allocation %ld%s: "
+                    "wait status 0x%x\n",
+                    calls[which].name, before_count, (long long)grace, failing,
+                    and_on ? " and all later ones" : "", (unsigned)status);
+        CHECK_INT(status, 0);
+    }
+    CHECK(failing < 2000);
+    /* A call that allocates nothing proves nothing; a later one allocates. */
+    allocations_reached = allocations_reached || reached;
 }
 
-static void all_fail_from_then_on(void) {
-    and_on = 1;
-    for (failing = 0; failing < 1; failing++)
-        CHECK_INT(WEXITSTATUS(in_child(one_life)), NO_GROUP);
+static void each_call(void) {
+    for (which = 0; which < CALLS; which++)
+        for (and_on = 0; and_on < 2; and_on++)
+            for (observed = 0; observed < 2; observed++) {
+                grace = observed ? 60000 : -1;
+                allocations_reached = 0;
+                /* A list of actors grows now and then. */
+                int most = calls[which].starts ? 1 : 2;
+                for (before_count = calls[which].starts; before_count <= most;
+                     before_count++)
+                    check_call();
+                CHECK(allocations_reached);
+            }
+}
+
+/* ---- rg_new -------------------------------------------------------------------------
+ */
+
+static void new_group_or_none(void) {
+    fail_at(failing);
+    rg_group *group = rg_new();
+    int failed = end_failing();
+    CHECK_INT(group == NULL, failed);
+    rg_free(group);
+    _exit(failed ? 0 : UNTOUCHED);
+}
+
+static void no_group(void) {
+    int status = 0;
+    for (failing = 0; failing < 100 && status == 0; failing++) {
+        status = in_child(new_group_or_none);
+        CHECK(status == 0 || (failing > 0 && WEXITSTATUS(status) == UNTOUCHED));
+    }
+    CHECK(status != 0);
 }
 
 int main(void) {
-    watchdog(120);
-    for (grace = -1; grace < 60000; grace += 60000) {
-        CASE(one_fails);
-        CASE(all_fail_from_then_on);
-    }
+    watchdog(240);
+    CASE(no_group);
+    CASE(each_call);
     return finish("memory");
 }

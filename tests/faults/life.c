@@ -2,7 +2,8 @@
  *
  *     life FAULT CALL ROUNDS     as in shim.c; and the same again so many times
  *
- * Whatever comes of it is an error that the header has, or an abort for want of
+ * Whatever comes of it is an error that the header has, or, in calls that neither add
+ * actors nor start a group, an abort for want of
  * memory after a sentence. Afterwards all works, and nothing is left: no thread,
  * no descriptor, no mapping, no memory, no handler. The last line tells how many
  * calls there were, and what came of them. */
@@ -35,6 +36,42 @@ static int result(int code, int wanted) {
     errors++;
     return 0;
 }
+
+/* ---- calls that never abort ------------------------------------------------------- */
+
+/* The one that this thread is in. Without memory it says RG_ENOMEM. */
+static __thread const char *volatile calling;
+
+static void on_abort(int signal) {
+    (void)signal;
+    if (calling != NULL) {
+        static const char text[] = "aborted in ";
+        ssize_t ignored = write(2, text, sizeof text - 1);
+        ignored = write(2, calling, strlen(calling));
+        ignored = write(2, "\n", 1);
+        (void)ignored;
+    }
+}
+
+#define IN(function, code, call)                                                         \
+    do {                                                                                 \
+        calling = #function;                                                             \
+        code = call;                                                                     \
+        calling = NULL;                                                                  \
+    } while (0)
+
+/* Adds, and once more if that failed: then all was as before. */
+#define ADD(group, function, arguments)                                                  \
+    do {                                                                                 \
+        size_t before = rg_actor_count(group);                                           \
+        int code, tries = 0;                                                             \
+        do {                                                                             \
+            CHECK(tries++ < 20);                                                         \
+            CHECK_INT(rg_actor_count(group), before);                                    \
+            IN(function, code, function arguments);                                      \
+        } while (!result(code, 0));                                                      \
+        CHECK_INT(rg_actor_count(group), before + 1);                                    \
+    } while (0)
 
 /* ---- the actors ------------------------------------------------------------------ */
 
@@ -138,7 +175,7 @@ static void add(rg_group *group, const char *name, rg_execute_fn execute,
     whole.interrupt = count_interrupt;
     whole.userdata = userdata;
     whole.release = release;
-    CHECK_INT(rg_add_actor(group, &whole), 0);
+    ADD(group, rg_add_actor, (group, &whole));
     added++;
 }
 
@@ -181,10 +218,15 @@ static rg_group *new_group(actor *userdata) {
     return userdata->group;
 }
 
-static int run(rg_group *group) { return rg_run(group); }
+static int run(rg_group *group) {
+    int code;
+    IN(rg_run, code, rg_run(group));
+    return code;
+}
 
 static int start_and_wait(rg_group *group) {
-    int code = rg_start(group);
+    int code;
+    IN(rg_start, code, rg_start(group));
     if (code != 0)
         return code;
     int fd = rg_done_fd(group);
@@ -217,9 +259,9 @@ static void all_kinds(int by_signal, int grace, int (*way)(rg_group *)) {
     add(group, NULL, waits, &self);
     add(group, "polls", polls, &self);
     add(group, "awaits", awaits_descriptor, &self);
-    CHECK_INT(rg_add_signals(group, &signal, 1), 0);
+    ADD(group, rg_add_signals, (group, &signal, 1));
     CHECK_INT(rg_add_systemd(group), 0);
-    CHECK_INT(rg_add_async(group, "async", starts, completes, &self, release), 0);
+    ADD(group, rg_add_async, (group, "async", starts, completes, &self, release));
     added++;
     add(group, "ends", by_signal ? signals_itself : fails_with_7, &self);
     int code = way(group);
@@ -275,7 +317,7 @@ static void driven(void) {
         return;
     }
     add(group, "waits", waits, &self);
-    CHECK_INT(rg_add_signals(group, &signal, 1), 0);
+    ADD(group, rg_add_signals, (group, &signal, 1));
     int code;
     for (int again = 0; !result(code = rg_drive_begin(group), 0) && again < 3; again++)
         CHECK_INT(executed, 0);
@@ -323,8 +365,8 @@ static void another_meanwhile(void) {
     rg_group *group = rg_new();
     if (group == NULL)
         return;
-    CHECK_INT(rg_add(group, return_seven, rg_interrupt_none, NULL), 0);
-    for (int again = 0; !result(rg_run(group), 7) && again < 3; again++)
+    ADD(group, rg_add, (group, return_seven, rg_interrupt_none, NULL));
+    for (int again = 0; !result(run(group), 7) && again < 3; again++)
         ;
     rg_free(group);
 }
@@ -339,8 +381,7 @@ static void stuck(void) {
     add(group, "ends", fails_with_7, &self);
     int code;
     for (int again = 0;
-         !result(code = rg_run(group), RG_ETIMEDOUT) && executed == 0 && again < 3;
-         again++)
+         !result(code = run(group), RG_ETIMEDOUT) && executed == 0 && again < 3; again++)
         ;
     int ran = executed != 0;
     rg_free(group);
@@ -407,6 +448,7 @@ int main(int argc, char **argv) {
     watchdog(20);
     running_case = fault;
     signal(SIGUSR1, before_the_group);
+    signal(SIGABRT, on_abort);
     listen_for_ready();
     CHECK_INT(fault_begin(fault, call), 0);
     life();
