@@ -340,10 +340,11 @@ static int stopped_before_create(int call) {
     /* Nothing is started, or all are, before the stop. */
     CHECK(execution == 0 || execution == STARTERS);
     CHECK_INT(interrupted, execution);
-    CHECK(kind_count > 0);
+    CHECK(kind_count > execution);
     for (int i = 0; i < execution; i++)
         CHECK_INT(kinds[i], RG_EVENT_STARTED);
-    CHECK_INT(kinds[execution], RG_EVENT_STOPPING);
+    if (execution > 0)
+        CHECK_INT(kinds[execution], RG_EVENT_STOPPING);
     for (int i = execution + 1; i < kind_count; i++)
         CHECK(kinds[i] != RG_EVENT_STARTED && kinds[i] != RG_EVENT_STOPPING);
     CHECK_INT(kinds[kind_count - 1], RG_EVENT_STOPPED);

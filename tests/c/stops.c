@@ -212,6 +212,8 @@ static void twenty_times_at_once(void) {
 
 /* As `timeout` does: one to the process, one to its group, from outside. */
 static void sent_by_another_process(void) {
+    if (is.way == DRIVEN)
+        is.way = BY_START;
     setpgid(0, 0);
     int ready[2];
     CHECK_INT(pipe(ready), 0);

@@ -3,10 +3,10 @@
  *     life FAULT CALL ROUNDS     as in shim.c; and the same again so many times
  *
  * Whatever comes of it is an error that the header has, or, in calls that neither add
- * actors nor start a group, an abort for want of
- * memory after a sentence. Afterwards all works, and nothing is left: no thread,
- * no descriptor, no mapping, no memory, no handler. The last line tells how many
- * calls there were, and what came of them. */
+ * actors nor start a group, an abort for want of memory after a sentence.
+ * Afterwards all works, and nothing is left: no thread, no descriptor, no mapping, no
+ * memory, no handler. The last line tells how many calls there were, and what came of
+ * them. */
 #include "../c/check.h"
 
 #include <errno.h>
