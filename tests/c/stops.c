@@ -86,7 +86,7 @@ static void send_late(void) {
 
 /* ---- a group ---------------------------------------------------------------------- */
 
-static gate runs = GATE_INIT;
+static gate runs = GATE_INIT, sent = GATE_INIT;
 static int drained;
 static void (*when_running)(void), (*when_stopping)(void);
 
@@ -210,6 +210,8 @@ static void twenty_times_at_once(void) {
     runs_and_drains(NULL, 128 + is.signal);
 }
 
+static void await_all_sent(void) { gate_await(&sent, 1); }
+
 /* As `timeout` does: one to the process, one to its group, from outside. */
 static void sent_by_another_process(void) {
     if (is.way == DRIVEN)
@@ -224,17 +226,21 @@ static void sent_by_another_process(void) {
         signal(is.signal, SIG_IGN);
         CHECK_INT(read(ready[0], &byte, 1), 1);
         kill(parent, is.signal);
+        CHECK_INT(read(ready[0], &byte, 1), 1);
         kill(-parent, is.signal);
         _exit(0);
     }
+    when_stopping = await_all_sent;
     process before = process_now();
     rg_group *group = group_with(NULL);
     CHECK_INT(rg_start(group), 0);
     int64_t began = now_ns();
     CHECK_INT(write(ready[1], "x", 1), 1);
     CHECK_INT(rg_wait_stop(group, -1), 1);
+    CHECK_INT(write(ready[1], "x", 1), 1);
     int status;
     CHECK_INT(waitpid(child, &status, 0), child);
+    gate_pass(&sent);
     /* Had the first one been delivered long ago, the second would be another. */
     int slow = now_ns() - began > AGAIN_NS * 4 / 5;
     CHECK_INT(finished(group), 128 + is.signal);
@@ -457,7 +463,7 @@ static int as_inherited(const char *word, const char *numbers) {
 
 /* ---- two groups -------------------------------------------------------------------- */
 
-static gate both_stop = GATE_INIT, sent = GATE_INIT;
+static gate both_stop = GATE_INIT;
 
 static int drain_together(void *group) {
     gate_pass(&runs);
