@@ -7,6 +7,7 @@ use crate::abi::{
     rg_release_fn, rg_start_fn,
 };
 use crate::error::Error;
+use crate::latch::Latch;
 use crate::machine::Outcome;
 use crate::run::actor::{Actor, Calls, Completion, TakeFailure, Work};
 use crate::run::core::{Core, Driver};
@@ -24,10 +25,11 @@ use std::ptr;
 #[unsafe(no_mangle)]
 pub extern "C" fn rg_new() -> *mut rg_group {
     boundary(|| {
-        // An `Arc` aborts without memory, so that is asked for first.
-        drop(std::hint::black_box(
-            Room::<Core>::new().ok_or(Error::Memory)?,
-        ));
+        // An `Arc` aborts without memory, so that is asked for first, with the
+        // counts that it keeps beside its value.
+        let group = Room::<(usize, usize, Core)>::new().ok_or(Error::Memory)?;
+        let stop = Room::<(usize, usize, Latch)>::new().ok_or(Error::Memory)?;
+        drop(std::hint::black_box((group, stop)));
         Ok(Arc::into_raw(Core::new(head())).cast_mut().cast())
     })
 }

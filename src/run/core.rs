@@ -7,7 +7,7 @@ use super::actor::{Actor, Observer, Work};
 use super::gate::Gate;
 use super::inbox::{Caller, Inbox, Post};
 use super::interrupter::Interrupter;
-use super::signals::{self, Listener};
+use super::signals::{self, Heard, Listener};
 use super::systemd::Manager;
 use super::threads::{self, STACKS, Threads};
 use crate::abi::{Head, HeldCause, rg_cause};
@@ -20,7 +20,7 @@ use crate::sync::{Arc, Mutex, MutexGuard, OnceLock, Time, now};
 use crate::sys::event::Event as Descriptor;
 use crate::sys::futex::Word;
 use crate::sys::memory::{Room, try_box};
-use crate::sys::signal::send_again;
+use crate::sys::signal::{listens, send_again};
 use crate::text;
 use std::ffi::{CString, c_char};
 
@@ -280,14 +280,18 @@ impl Core {
         }
         if let Err(error) = self.prepare(driver) {
             // The signals first, so that their threads end.
-            let mut heard = 0u64;
-            self.end_listening(|_, signal| heard |= 1 << signal);
+            let mut unheard = 0u64;
+            self.end_listening(|_, heard| {
+                if !heard.handed_on {
+                    unheard |= 1 << heard.signal;
+                }
+            });
             self.dismiss();
             self.state().machine.retract();
-            // No actor has seen what came meanwhile: it goes to the dispositions
-            // that are there now.
+            // Nobody has seen what came meanwhile: it goes to the dispositions that
+            // are there now.
             (1..64)
-                .filter(|signal| heard & (1 << signal) != 0)
+                .filter(|signal| unheard & (1 << signal) != 0 && !listens(*signal))
                 .for_each(send_again);
             return Err(error);
         }
@@ -329,9 +333,10 @@ impl Core {
         if !begun {
             return Ok(false);
         }
-        let has_own = actors.iter().any(Option::is_some);
-        self.has_own.store(has_own, Relaxed);
-        let bounded = has_own && (host || state.machine.grace().is_some());
+        let mut own = actors.iter().flatten();
+        self.has_own.store(own.clone().next().is_some(), Relaxed);
+        let bounded = own.any(|actor| actor.listener().is_none())
+            && (host || state.machine.grace().is_some());
         self.bounded.store(bounded, Relaxed);
         self.inbox.expect(state.machine.outstanding());
         let mut owed = 0;
@@ -400,7 +405,7 @@ impl Core {
 
     /// The dispositions are as before, and the threads that listened end. Tells
     /// the first signal that each listener heard.
-    fn end_listening(&self, mut heard: impl FnMut(usize, i32)) {
+    fn end_listening(&self, mut heard: impl FnMut(usize, Heard)) {
         let mut from = 0;
         loop {
             let actors = self.actors.lock();
@@ -409,6 +414,7 @@ impl Core {
                 return;
             };
             let signal = listener(&index).and_then(Listener::finish);
+            // Whoever adds an actor takes the state's lock before this one.
             drop(actors);
             if let Some(signal) = signal {
                 heard(index, signal);
@@ -420,7 +426,7 @@ impl Core {
     /// What signal actors heard after they had returned is in the report for
     /// their outcome (rule 16).
     fn note_signals(&self) {
-        self.end_listening(|index, signal| {
+        self.end_listening(|index, Heard { signal, .. }| {
             self.with(|machine| machine.amend(index, signals::outcome(signal)));
         });
     }

@@ -138,8 +138,17 @@ impl Core {
 
     /// Has a start or an interrupt called: here, or on a thread of its own.
     fn make_call(self: &Arc<Self>, post: Post) {
-        if !self.bounded.load(Relaxed) {
-            let complaint = self.call(post);
+        // A signal actor's interrupt is the library's own, and does not block.
+        let own = |index: usize| {
+            let actors = self.actors.lock();
+            actors[index]
+                .as_ref()
+                .is_some_and(|actor| actor.listener().is_some())
+        };
+        let direct =
+            !self.bounded.load(Relaxed) || matches!(post, Post::Interrupt(index) if own(index));
+        if direct {
+            let complaint = self.call(post, || {});
             let _ = self.post(post, Outcome::complaint(complaint));
         } else if !self.interrupter.push(post) {
             // Without a thread to be had, one that hangs makes the call when it is
@@ -148,8 +157,8 @@ impl Core {
         }
     }
 
-    /// Calls it on this thread, and gives its complaint.
-    pub(super) fn call(self: &Arc<Self>, post: Post) -> Message {
+    /// Calls it on this thread, just after `entered`, and gives its complaint.
+    pub(super) fn call(self: &Arc<Self>, post: Post, entered: impl FnOnce()) -> Message {
         let actor = |index: usize| {
             let actors = self.actors.lock();
             actors[index]
@@ -159,12 +168,15 @@ impl Core {
         match post {
             Post::Start(index) => {
                 if let Some((actor, _)) = actor(index) {
+                    entered();
                     threads::call_start(self, actor);
                 }
                 NO_MESSAGE
             }
             Post::Interrupt(index) => actor(index).map_or(NO_MESSAGE, |(_, calls)| {
-                threads::call_interrupt(calls, self.cause())
+                let cause = self.cause();
+                entered();
+                threads::call_interrupt(calls, cause)
             }),
             Post::Execute(_) | Post::Stop => NO_MESSAGE,
         }

@@ -1,17 +1,28 @@
-//! The queue of the threads that call interrupts, so that one that hangs does
-//! not hold up the driver (rule 10). One thread calls them all as long as each
-//! returns in time; while it hangs, a fresh one takes the next.
+//! The queue of the threads that call starts and interrupts, so that one that
+//! hangs does not hold up the driver (rule 10). One thread calls them all as long
+//! as each returns in time; while it hangs, another one goes on.
 
 use super::inbox::Post;
 use crate::error::Error;
-use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use crate::sync::{Mutex, Time, now};
 use crate::sys::futex::Word;
 use std::collections::VecDeque;
+
+/// A call that has not returned after so long counts as one that hangs. Less, and
+/// a busy machine would show calls in the wrong order: a thread that is about to
+/// make one may be put aside for some tens of milliseconds.
+const HANGS: Time = 50_000_000;
+
+/// How soon to look again at a thread that has taken a call and not made it yet.
+const SOON: Time = 1_000_000;
 
 /// What is to be called, oldest first.
 #[derive(Debug, Default)]
 pub struct Interrupter {
     queue: Mutex<Queue>,
+    /// When the call that was taken last was made; 0: it was not made yet.
+    entered: AtomicU64,
     /// Changes when there is something new in the queue.
     changes: Word,
 }
@@ -19,6 +30,8 @@ pub struct Interrupter {
 #[derive(Debug, Default)]
 struct Queue {
     calls: VecDeque<Post>,
+    /// The call that was taken last, until it returns.
+    latest: Option<Post>,
     /// Threads, those included that are gone.
     threads: usize,
     /// Threads that are in a call, or ended in one.
@@ -41,32 +54,55 @@ impl Interrupter {
         self.queue.lock().threads += 1;
     }
 
-    /// On such a thread: the next call; `None`: leave. [`Interrupter::done`]
-    /// follows.
+    /// On such a thread: the next call; `None`: leave. [`Interrupter::entered`] and
+    /// [`Interrupter::done`] follow.
     ///
-    /// Calls are taken in order, one after another, so that they begin in order
-    /// even while there are several threads.
+    /// Calls are taken in order, each when the one before has returned or hangs,
+    /// so that they begin in order even while there are several threads.
     pub fn next(&self) -> Option<Post> {
         loop {
             let seen = self.changes.get();
-            {
-                let mut queue = self.queue.lock();
-                if let Some(call) = queue.calls.pop_front() {
-                    queue.busy += 1;
-                    return Some(call);
-                }
-                if queue.closed {
-                    return None;
-                }
-            }
-            self.changes.wait_past(seen, None);
+            let mut queue = self.queue.lock();
+            let again = match queue.calls.is_empty() {
+                true if queue.closed => return None,
+                true => None,
+                false => match self.hangs_at(&queue) {
+                    Some(then) if then > now() => Some(then),
+                    _ => {
+                        let call = queue.calls.pop_front();
+                        queue.latest = call;
+                        queue.busy += 1;
+                        self.entered.store(0, SeqCst);
+                        return call;
+                    }
+                },
+            };
+            drop(queue);
+            self.changes.wait_past(seen, again);
         }
+    }
+
+    /// When to look whether the latest call still hangs; `None`: it has returned.
+    fn hangs_at(&self, queue: &Queue) -> Option<Time> {
+        queue.latest?;
+        Some(match self.entered.load(SeqCst) {
+            0 => now().saturating_add(SOON),
+            at => at.saturating_add(HANGS),
+        })
+    }
+
+    /// On such a thread: the call is made now. Wakes nobody, who might be put in
+    /// this thread's place at just that moment.
+    pub fn entered(&self) {
+        self.entered.store(now(), SeqCst);
     }
 
     /// On such a thread: the call returned. Comes before its post, so that the
     /// driver finds this thread free.
-    pub fn done(&self) {
-        self.queue.lock().busy -= 1;
+    pub fn done(&self, call: Post) {
+        let mut queue = self.queue.lock();
+        queue.busy -= 1;
+        queue.latest = queue.latest.filter(|&latest| latest != call);
     }
 
     /// Has it called. False: every thread hangs in a call, so that another one is

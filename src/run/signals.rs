@@ -19,6 +19,15 @@ pub struct Listener {
     over: AtomicBool,
 }
 
+/// The first signal that a listener heard.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// Its number.
+    pub signal: i32,
+    /// Whether the handler that was there before had it as well.
+    pub handed_on: bool,
+}
+
 impl Listener {
     /// For these signals; refuses an empty list and signals that cannot be
     /// caught or that mean a fault of the program. `chain`: hand the signal on
@@ -82,11 +91,15 @@ impl Listener {
 
     /// The run is over: the dispositions are as before, and the actor's thread
     /// ends. Gives the first signal that came, if any.
-    pub fn finish(&self) -> Option<i32> {
+    pub fn finish(&self) -> Option<Heard> {
         self.listening.end();
         self.over.store(true, SeqCst);
         self.listening.wake();
-        self.listening.first()
+        let signal = self.listening.first()?;
+        Some(Heard {
+            signal,
+            handed_on: self.listening.chains(),
+        })
     }
 
     /// What the actor returns after a signal.

@@ -93,6 +93,9 @@ impl Threads {
             self.actors.push((index, thread));
         }
         if bounded {
+            // One that may hang, and one that then goes on: when the group stops,
+            // no other may be to be had.
+            self.interrupter(core)?;
             self.interrupter(core)?;
         }
         if driver == Driver::Thread {
@@ -542,7 +545,7 @@ unsafe fn next_call(job: *mut Job) -> Option<Post> {
 unsafe fn make_call(job: *mut Job, call: Post) -> Message {
     // SAFETY: the job is this thread's until `exited`.
     match unsafe { &(*job).core } {
-        Some(core) => core.call(call),
+        Some(core) => core.call(call, || core.interrupter.entered()),
         None => NO_MESSAGE,
     }
 }
@@ -551,7 +554,7 @@ unsafe fn call_done(job: *mut Job, call: Post, complaint: Message) {
     // SAFETY: the job is this thread's until `exited`.
     let job = unsafe { &*job };
     if let (Some(core), Role::Interrupter { calling }) = (&job.core, &job.role) {
-        core.interrupter.done();
+        core.interrupter.done(call);
         let _ = core.post(call, Outcome::complaint(complaint));
         *calling.lock() = None;
     }

@@ -226,6 +226,11 @@ impl Listening {
         Ok(())
     }
 
+    /// Whether each signal is handed on at once.
+    pub fn chains(&self) -> bool {
+        self.chain
+    }
+
     /// Lets this thread have the signals, whatever mask it inherited.
     pub fn unblock(&self) {
         self.wanted.unblock();
