@@ -10,6 +10,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PYTHON := $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 C_FILES = $(shell find examples tests benches -name '*.c' -o -name '*.[ch]pp' -o -name check.h \
 	-o -name load.h -o -name process.h -o -name hold.h -o -name plugin.h -o -name cycle.h) include/rungroup.hpp
+GOARCH ?= $(or $(patsubst x86_64,amd64,$(filter x86_64,$(shell uname -m))),$(patsubst aarch64,arm64,$(filter aarch64,$(shell uname -m))),386)
+GO_OBJECT = bindings/go/internal/archive/rungroup_linux_$(GOARCH).syso
 LIBDIR ?= $(PREFIX)/lib
 LIB := $(DESTDIR)$(LIBDIR)
 SHARE := $(DESTDIR)$(PREFIX)/share
@@ -40,11 +42,9 @@ lib: ## build the C library into build/lib
 
 golib: # the same for Go: one object, of which only rg_ is seen
 	@[ -f build/lib/librungroup.a ] || $(MAKE) -s lib
-	@mkdir -p bindings/go/lib
 	@ld -r --whole-archive build/lib/librungroup.a -o build/rungroup.o
 	@objcopy --wildcard --keep-global-symbol='rg_*' build/rungroup.o
-	@rm -f bindings/go/lib/librungroup.a
-	@ar rcs bindings/go/lib/librungroup.a build/rungroup.o
+	@cmp -s build/rungroup.o $(GO_OBJECT) || install -m 644 build/rungroup.o $(GO_OBJECT)
 
 header: ## write include/rungroup.h anew from the sources
 	RUNGROUP_WRITE_HEADER=1 cargo test --locked --test header
@@ -140,5 +140,5 @@ deb: lib ## build a Debian package into build/
 	@scripts/deb.sh $(VERSION)
 
 clean: ## remove everything built
-	rm -rf build .venv bindings/go/lib
+	rm -rf build .venv bindings/go/internal/archive/*.syso
 	cargo clean

@@ -272,10 +272,10 @@ def four_actors_in_go():
 
 
 def go_symbols():
-    """Of the archive that Go links, only rg_ is seen."""
-    archive = ROOT / "bindings/go/lib/librungroup.a"
-    lines = run("nm", "-g", "--defined-only", archive).splitlines()
-    names = {line.split()[-1] for line in lines if " " in line}
+    """Of the object that Go links, only rg_ is seen."""
+    objects = (ROOT / "bindings/go/internal/archive").glob("rungroup_*.syso")
+    lines = [run("nm", "-g", "--defined-only", object).splitlines() for object in objects]
+    names = {line.split()[-1] for line in sum(lines, []) if " " in line}
     strangers = sorted(name for name in names if not name.startswith("rg_"))
     expect(names and not strangers, f"it also shows {strangers}")
 

@@ -230,7 +230,7 @@ func refusal(f func() error) (err error) {
 }
 
 func (g *caseGroup) build(mixed bool) {
-	var options []Option
+	options := []Option{WithPanicErrors()}
 	if g.graced {
 		options = append(options, WithGrace(g.grace))
 	}
@@ -506,8 +506,8 @@ func (g *caseGroup) compare() {
 	}
 	if stuckErr != nil {
 		for _, actor := range stuckErr.Actors {
-			if actor.Execute != strings.Contains(actor.ExecuteStack, "rungroup.(*run).execute") ||
-				actor.Interrupt != strings.Contains(actor.InterruptStack, "rungroup.(*run).interrupt") {
+			if actor.Execute != strings.Contains(actor.ExecuteStack, "(*caseGroup).execute") ||
+				actor.Interrupt != strings.Contains(actor.InterruptStack, "(*caseGroup).interrupt") {
 				g.t.wrong("the stacks of %v are %q, %q", actor.Name, actor.ExecuteStack, actor.InterruptStack)
 			}
 		}

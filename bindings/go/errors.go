@@ -3,8 +3,9 @@
 package rungroup
 
 import (
-	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"syscall"
@@ -13,11 +14,32 @@ import (
 // Error is one of the library's own errors; its text says what to do about it.
 type Error int
 
-// ErrExited is the error of an actor whose goroutine ended without returning,
-// by [runtime.Goexit].
-var ErrExited = errors.New("the actor left its goroutine without returning (runtime.Goexit)")
+// Error says what is wrong and what to do about it.
+func (e Error) Error() string {
+	switch e {
+	case ErrInvalid:
+		return "an argument is invalid: a nil function or context, a name that has a NUL, is not UTF-8 or is longer than 255 bytes, an unknown order, or a signal that cannot be caught"
+	case ErrState:
+		return "the group runs or has run: a group runs once, and everything is added before Run"
+	case ErrTimedOut:
+		return "the grace was over and some actors had not returned"
+	}
+	return libraryText(e)
+}
 
-// UsageError is what the Add functions panic with: nothing was added.
+// exited is the type of [ErrExited].
+type exited struct{}
+
+func (exited) Error() string {
+	return "the actor left its goroutine without returning (runtime.Goexit)"
+}
+func (exited) Code() int { return int(errPanic) }
+
+// ErrExited is the error of an actor whose goroutine ended without returning,
+// by [runtime.Goexit] (rule 12).
+var ErrExited error = exited{}
+
+// UsageError is what the Add functions panic with: nothing was added (rule 14).
 type UsageError struct {
 	// Op is the function's name.
 	Op string
@@ -35,22 +57,24 @@ func (e *UsageError) Error() string {
 	return fmt.Sprintf("rungroup: %s %q: %v", e.Op, e.Actor, e.Err)
 }
 
-// Unwrap gives Err.
+// Unwrap returns Err.
 func (e *UsageError) Unwrap() error { return e.Err }
 
-// nilFunction is an argument that must not be nil.
-type nilFunction string
+// nilArgument is an argument that must not be nil.
+type nilArgument string
 
-func (e nilFunction) Error() string {
+func (e nilArgument) Error() string {
 	return string(e) + " is nil: a group could not run, or not stop, such an actor"
 }
 
 // Is makes it an [ErrInvalid].
-func (e nilFunction) Is(target error) bool { return target == ErrInvalid }
+func (e nilArgument) Is(target error) bool { return target == ErrInvalid }
 
-// PanicError is the error of an actor whose execute panicked (rule 12).
+// PanicError is a panic in an execute or an interrupt (rule 12), or in the
+// handler of a logger. [Group.Run] panics with it once all actors have
+// returned. With the verb %+v, and in a log of log/slog, it has the stack.
 type PanicError struct {
-	// Actor is the actor's name.
+	// Actor is the actor's name; "" for the handler of a logger.
 	Actor string
 	// Value is what panic was called with.
 	Value any
@@ -58,13 +82,41 @@ type PanicError struct {
 	Stack []byte
 }
 
-// Error names the actor and the value; the stack is in the field.
-func (e *PanicError) Error() string { return fmt.Sprintf("actor %q panicked: %v", e.Actor, e.Value) }
+// Error names the actor and the value.
+func (e *PanicError) Error() string {
+	if e.Actor == "" {
+		return fmt.Sprintf("the log handler panicked: %v", e.Value)
+	}
+	return fmt.Sprintf("actor %q panicked: %v", e.Actor, e.Value)
+}
 
-// Unwrap gives the value, if it is an error.
+// Unwrap returns the value, if it is an error.
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
+}
+
+// Code is the code of a panic in a report.
+func (e *PanicError) Code() int { return int(errPanic) }
+
+// Format is for package fmt: %+v adds the stack.
+func (e *PanicError) Format(f fmt.State, verb rune) { formatError(f, verb, e, string(e.Stack)) }
+
+// LogValue is for package log/slog: a group of the text and the stack.
+func (e *PanicError) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("message", e.Error()), slog.String("stack", string(e.Stack)))
+}
+
+// formatError writes the error's text, and with %+v more.
+func formatError(f fmt.State, verb rune, err error, more string) {
+	switch {
+	case verb == 'q':
+		fmt.Fprintf(f, "%q", err.Error())
+	case verb == 'v' && f.Flag('+') && more != "":
+		fmt.Fprintf(f, "%s\n\n%s", err.Error(), more)
+	default:
+		io.WriteString(f, err.Error())
+	}
 }
 
 // ActorError is what [Group.Run] returns when an actor that C code added, or a
@@ -72,7 +124,7 @@ func (e *PanicError) Unwrap() error {
 type ActorError struct {
 	// Actor is the actor's name; "": stopped from outside.
 	Actor string
-	// Message is what it said of it, or "".
+	// Message is what the actor said, or "".
 	Message string
 	code    int
 }
@@ -82,32 +134,36 @@ func (e *ActorError) Code() int { return e.code }
 
 // Error names the actor, its code and its message.
 func (e *ActorError) Error() string {
-	who := "the group was stopped"
+	text := "the group was stopped"
 	if e.Actor != "" {
-		who = fmt.Sprintf("actor %q ended the group", e.Actor)
+		text = fmt.Sprintf("actor %q ended the group", e.Actor)
 	}
-	if e.Message == "" {
-		return fmt.Sprintf("%s with code %d", who, e.code)
+	text = fmt.Sprintf("%s with code %d", text, e.code)
+	if e.Message != "" {
+		text += ": " + e.Message
 	}
-	return fmt.Sprintf("%s with code %d: %s", who, e.code, e.Message)
+	return text
 }
 
-// StuckActor is one that had not returned when the grace was over.
+// StuckActor is an actor that had not ended when the grace was over.
 type StuckActor struct {
 	// Index is the actor's, in order of addition.
 	Index int
 	// Name is the actor's name.
 	Name string
-	// Execute and Interrupt say what has not returned.
-	Execute, Interrupt bool
+	// Execute and Interrupt say which function has not returned. Thread says
+	// that an execute of C code's has returned, but its thread has not ended.
+	Execute, Interrupt, Thread bool
 	// ExecuteStack and InterruptStack are the stacks of their goroutines when
-	// the grace was over; "" for an actor that C code added.
+	// the grace was over, without the frames of this package; "" for an actor
+	// that C code added, and for one that has changed its goroutine's labels
+	// (see package runtime/pprof).
 	ExecuteStack, InterruptStack string
 }
 
 // StuckError is what [Group.Run] returns when the grace is over and some actors
-// have not returned (rule 10). What these still use must live on: leave the
-// process by [os.Exit].
+// have not ended (rule 10). What these still use must live on: leave the
+// process by [os.Exit]. With the verb %+v it has their stacks.
 type StuckError struct {
 	// Actors are the stuck ones, in order of addition.
 	Actors []StuckActor
@@ -115,23 +171,28 @@ type StuckError struct {
 	Cause error
 }
 
-// Error names the stuck actors, and says which of their functions is stuck and
-// where.
+// Error names the stuck actors, which of their functions is stuck, and where.
 func (e *StuckError) Error() string {
 	var text strings.Builder
 	text.WriteString("the grace was over, and these had not returned:")
 	for i, actor := range e.Actors {
+		var parts []string
+		for _, part := range []struct {
+			stuck       bool
+			what, stack string
+		}{
+			{actor.Execute, "execute", actor.ExecuteStack},
+			{actor.Interrupt, "interrupt", actor.InterruptStack},
+			{actor.Thread, "the end of its thread", ""},
+		} {
+			if part.stuck {
+				parts = append(parts, part.what+where(part.stack))
+			}
+		}
 		if i > 0 {
 			text.WriteByte(',')
 		}
-		what := "execute"
-		if actor.Interrupt {
-			what = "interrupt"
-			if actor.Execute {
-				what = "execute and interrupt"
-			}
-		}
-		fmt.Fprintf(&text, " %q (%s)", actor.Name, what)
+		fmt.Fprintf(&text, " %q (%s)", actor.Name, strings.Join(parts, "; "))
 	}
 	if e.Cause != nil {
 		fmt.Fprintf(&text, "; the group was ended by: %v", e.Cause)
@@ -139,46 +200,91 @@ func (e *StuckError) Error() string {
 	return text.String()
 }
 
-// Unwrap gives the cause.
+// Format is for package fmt: %+v adds the stacks.
+func (e *StuckError) Format(f fmt.State, verb rune) {
+	var stacks strings.Builder
+	for _, actor := range e.Actors {
+		if actor.ExecuteStack != "" {
+			fmt.Fprintf(&stacks, "execute of %q:\n%s\n", actor.Name, actor.ExecuteStack)
+		}
+		if actor.InterruptStack != "" {
+			fmt.Fprintf(&stacks, "interrupt of %q:\n%s\n", actor.Name, actor.InterruptStack)
+		}
+	}
+	formatError(f, verb, e, stacks.String())
+}
+
+// Unwrap returns the cause.
 func (e *StuckError) Unwrap() error { return e.Cause }
 
 // Is makes it an [ErrTimedOut].
 func (e *StuckError) Is(target error) bool { return target == ErrTimedOut }
 
-// Code is [ErrTimedOut]'s.
+// Code is the code of [ErrTimedOut].
 func (e *StuckError) Code() int { return int(ErrTimedOut) }
 
-// codeOf is the code under which the library knows an error: that of its Code
-// or ExitCode method, 128 plus its number for a signal, otherwise 1.
-func codeOf(err error) int {
-	switch err := err.(type) {
-	case nil:
+// codeOf is the code under which the library and C code know an error: that of
+// the first method Code or ExitCode in its chain, otherwise 1; 0 for nil.
+func codeOf(err error) (code int) {
+	if err == nil {
 		return 0
-	case *PanicError:
-		return int(errPanic)
+	}
+	// Methods of a typed nil panic, for example.
+	defer func() {
+		if recover() != nil {
+			code = 1
+		}
+	}()
+	code, found := findCode(err)
+	if !found {
+		code = 1
+	}
+	return code
+}
+
+// findCode is errors.As for two methods, which costs an actor's goroutine more
+// stack than it has at first.
+func findCode(err error) (code int, found bool) {
+	switch err := err.(type) {
 	case interface{ Code() int }:
-		return err.Code()
+		return err.Code(), true
 	case interface{ ExitCode() int }:
-		return err.ExitCode()
-	case *SignalError:
-		return signalCode(err.Signal)
-	case SignalError:
-		return signalCode(err.Signal)
+		return err.ExitCode(), true
+	case interface{ Unwrap() error }:
+		return findCode(err.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, one := range err.Unwrap() {
+			if code, found := findCode(one); found {
+				return code, true
+			}
+		}
 	}
-	if err == ErrExited {
-		return int(errPanic)
-	}
-	return 1
+	return 0, false
 }
 
-func signalCode(sig os.Signal) int {
-	number, _ := sig.(syscall.Signal)
-	return 128 + int(number)
-}
-
-func text(err error) string {
+// message is an error's text for a report, which names the actor itself.
+func message(err error) (text string) {
 	if err == nil {
 		return ""
 	}
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprint(err) // which survives that
+		}
+	}()
+	if panicked, ok := err.(*PanicError); ok {
+		return fmt.Sprint(panicked.Value)
+	}
+	if err == ErrExited {
+		return "runtime.Goexit"
+	}
 	return err.Error()
+}
+
+// signalCode is what the code of a signal is counted from, as shells do.
+const signalCode = 128
+
+func signalNumber(sig os.Signal) int {
+	number, _ := sig.(syscall.Signal)
+	return int(number)
 }

@@ -4,58 +4,75 @@ package rungroup
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 )
 
 // Group collects actors and runs them at the same time. When one returns, all
-// are interrupted. The zero value is an empty group that waits for ever for its
-// actors; [New] makes one with options. Its methods may be called from any
-// goroutine. It must not be copied after first use.
-type Group struct {
-	order  Order
-	grace  time.Duration
-	graced bool
-	logger *slog.Logger
+// are interrupted. The zero value is an empty group, whose Run waits for its
+// actors without a limit; [New] makes one with options. Any goroutine may call
+// its methods at any time. A Group must not be copied once Run was called.
+type Group struct{ group }
 
-	// mu is held for every call into the library, and never while an actor's
-	// function runs.
+// group is a Group's state, and has the methods that oklog/run's Group does not
+// have. They are promoted to Group from one level deeper than Add and Run: in a
+// struct that embeds a Group beside, say, a server with a method Stop, that
+// method stays the one that is meant.
+type group struct {
+	order       Order
+	grace       time.Duration
+	graced      bool
+	panicErrors bool
+	logger      *slog.Logger
+
+	// mu guards the fields below, some of which never change once Run has begun.
 	mu     sync.Mutex
+	lib    *library // made at first use
 	actors []actor
-	// names are the actors' that were given one.
-	names map[int]string
-	// pending is how many of the last actors the library does not know of yet.
-	pending int
-	// native is the library's group, from when it is needed to the end of Run.
-	native *native
-	// shared is whether C code was given the library's group.
-	shared  bool
-	stopped error // of the Stop that ended the group
+	// shared is whether the library runs actors of its own in the group.
+	shared bool
+	// chains is whether some of these may hand signals on to Go's handlers.
+	chains  bool
+	stopped error // what Stop was given
 	stops   chan struct{}
-	run     *run
-	over    bool
-	kept    *Report
+	err     error   // what Run returned
+	kept    *Report // of a group of which the library's part is freed
+
+	// Set when the run begins, for its goroutines.
+	id      string
+	wake    chan struct{}
+	journal *journal
+	release func() // ends what listens for the library's actors
+	caused  bool
+	cause   error
+	// panicked is the first panic of the run.
+	panicked atomic.Pointer[PanicError]
 }
 
-// actor is one of Go's, or of C code's, which has no functions here.
+// actor is one that Go runs, or one that the library runs, without functions.
 type actor struct {
 	execute   func() error
 	interrupt func(error)
+	signals   bool // added by AddSignals
+
+	// Each is set by the actor's goroutine before it posts the return.
+	err, interruptErr error
 }
 
-// Order is that in which the actors are interrupted (rule 6).
+// Order is the order in which the actors are interrupted (rule 6).
 type Order int
 
 const (
-	// OrderAdded is as they were added.
+	// OrderAdded interrupts the actors in the order in which they were added.
 	OrderAdded Order = iota
-	// OrderReverse is the last added first.
+	// OrderReverse interrupts the actor that was added last first.
 	OrderReverse
-	// OrderStaged is the last added first, and each has returned before the
-	// next is interrupted.
+	// OrderStaged is OrderReverse, but each actor has returned before the next
+	// is interrupted.
 	OrderStaged
 )
 
@@ -63,25 +80,24 @@ const (
 type Option func(*Group)
 
 // WithGrace makes [Group.Run] return at most this long after stopping began,
-// with a [*StuckError] if something has not returned by then (rule 10). It is
-// rounded up to milliseconds; negative: wait for ever.
+// with a [*StuckError] if something has not returned by then (rule 10). Each
+// interrupt then has a goroutine of its own, so that one that blocks does not
+// hold up the next. The grace is rounded up to milliseconds; a negative one is
+// none, the default.
 func WithGrace(grace time.Duration) Option {
 	return func(g *Group) { g.grace, g.graced = grace, grace >= 0 }
 }
 
-// WithOrder sets the order of interrupts. An unknown one is [ErrInvalid] from Run.
-func WithOrder(order Order) Option {
-	return func(g *Group) { g.order = order }
-}
+// WithOrder sets the order of interrupts (rule 6). An unknown order is
+// [ErrInvalid] from Run.
+func WithOrder(order Order) Option { return func(g *Group) { g.order = order } }
 
-// WithLogger has what happens logged: the group's stopping and end as Info, the
-// actors' starts, returns and interrupts as Debug, stuck actors as Error. The
-// handler is called by the goroutine in Run, which waits for it; nil: no log.
-func WithLogger(logger *slog.Logger) Option {
-	return func(g *Group) { g.logger = logger }
-}
+// WithPanicErrors makes [Group.Run] return where it would panic because an
+// actor has: a panic that ended the group is its error, a [*PanicError]; any
+// other is in the [Report]. All are printed nevertheless.
+func WithPanicErrors() Option { return func(g *Group) { g.panicErrors = true } }
 
-// New makes an empty group with options.
+// New returns an empty group with these options.
 func New(options ...Option) *Group {
 	g := new(Group)
 	for _, option := range options {
@@ -91,226 +107,189 @@ func New(options ...Option) *Group {
 }
 
 // Add adds an actor, named "actor-" and its index. Execute is called once, in a
-// goroutine of its own; interrupt must make it return, is called once, and must
-// be safe to call when execute has returned already or has not got going yet.
-// The first execute to return, with whatever error, ends the group; that error
-// is passed to every interrupt and returned by [Group.Run].
+// goroutine of its own (rule 3). Interrupt must make execute return; it is
+// called once (rule 5), by the goroutine in Run, or by another if there is a
+// grace; and possibly when execute has returned already or has not got going
+// yet (rule 8). The first execute to return, with whatever error, ends the
+// group (rule 4): every interrupt is given that error, and Run returns it.
 //
 // It panics with a [*UsageError] if a function is nil, or if the group runs or
-// has run.
+// has run (rule 14).
 func (g *Group) Add(execute func() error, interrupt func(error)) {
 	g.add("Add", "", execute, interrupt)
 }
 
 // AddNamed is [Group.Add] with a name for reports and errors: UTF-8, at most 255
-// bytes. "" is none. It panics as Add does, and for a bad name.
-func (g *Group) AddNamed(name string, execute func() error, interrupt func(error)) {
+// bytes; "" is none. It panics as Add does, and for a bad name.
+func (g *group) AddNamed(name string, execute func() error, interrupt func(error)) {
 	g.add("AddNamed", name, execute, interrupt)
 }
 
-// AddContext adds an actor that needs no interrupt: its context is cancelled
-// instead, with the group's error as cause ([context.Cause]). It panics as
-// [Group.AddNamed] does.
-func (g *Group) AddContext(name string, execute func(ctx context.Context) error) {
-	if execute == nil {
-		panic(&UsageError{"AddContext", name, nilFunction("execute")})
+// AddContext is [Group.AddNamed] for an actor that needs no interrupt: its
+// context, a child of the parent, is cancelled instead, with the group's error
+// as cause ([context.Cause]). It panics as AddNamed does, and for a nil parent.
+func (g *group) AddContext(parent context.Context, name string, execute func(context.Context) error) {
+	run, interrupt, err := contextActor(parent, execute)
+	if err != nil {
+		panic(&UsageError{"AddContext", name, err})
 	}
-	ctx, cancel := context.WithCancelCause(context.Background())
-	g.add("AddContext", name, func() error { return execute(ctx) }, func(err error) { cancel(err) })
+	g.add("AddContext", name, run, interrupt)
 }
 
-func (g *Group) add(op, name string, execute func() error, interrupt func(error)) {
+func contextActor(parent context.Context, execute func(context.Context) error) (func() error, func(error), error) {
+	if parent == nil {
+		return nil, nil, nilArgument("parent")
+	}
 	if execute == nil {
-		panic(&UsageError{op, name, nilFunction("execute")})
+		return nil, nil, nilArgument("execute")
 	}
-	if interrupt == nil {
-		panic(&UsageError{op, name, nilFunction("interrupt")})
-	}
-	g.mu.Lock()
-	err := g.accept(name)
+	ctx, cancel := context.WithCancelCause(parent)
+	return func() error { return execute(ctx) }, func(err error) { cancel(err) }, nil
+}
+
+func (g *group) add(op, name string, execute func() error, interrupt func(error)) {
+	err := checkFunctions(execute, interrupt)
 	if err == nil {
-		if name != "" {
-			if g.names == nil {
-				g.names = make(map[int]string)
-			}
-			g.names[len(g.actors)] = name
-		}
-		g.actors = append(g.actors, actor{execute, interrupt})
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		err = g.open()
 	}
-	g.mu.Unlock()
+	if err == nil {
+		err = g.lib.add(name)
+	}
 	if err != nil {
 		panic(&UsageError{op, name, err})
 	}
+	g.actors = append(g.actors, actor{execute: execute, interrupt: interrupt})
 }
 
-// accept asks the library, unless nothing but a count has to be told it later.
-func (g *Group) accept(name string) error {
-	if name == "" && g.native == nil && !g.over {
-		g.pending++
-		return nil
+func checkFunctions(execute func() error, interrupt func(error)) error {
+	if execute == nil {
+		return nilArgument("execute")
 	}
-	if err := g.opened(); err != nil {
-		return err
+	if interrupt == nil {
+		return nilArgument("interrupt")
 	}
-	return g.native.add(name)
-}
-
-// opened makes the library's group and tells it of all actors.
-func (g *Group) opened() error {
-	if g.over {
-		return ErrState
-	}
-	if g.native == nil {
-		with, err := g.settings()
-		if err != nil {
-			return err
-		}
-		if g.native, err = open(with); err != nil {
-			return err
-		}
-		g.native.freeWhenForgotten()
-	}
-	if g.pending > 0 {
-		if err := g.native.addMany(g.pending); err != nil {
-			return err
-		}
-		g.pending = 0
-	}
-	g.takeIn()
 	return nil
 }
 
-// takeIn makes room for what C code has added meanwhile.
-func (g *Group) takeIn() {
-	for len(g.actors) < g.native.count() {
-		g.actors = append(g.actors, actor{})
+// open makes the library's group, unless that was done. With the lock.
+func (g *group) open() (err error) {
+	if g.kept != nil {
+		return ErrState
+	}
+	if g.lib == nil {
+		grace := time.Duration(-1)
+		if g.graced {
+			grace = g.grace
+		}
+		g.lib, err = newLibrary(g.order, grace)
+	}
+	return err
+}
+
+// AddSignals adds an actor, named "signals", that returns a [*SignalError] when
+// the process receives one of the signals; none given means SIGINT and SIGTERM.
+// It is the library's, and keeps to rule 16: it listens from before the first
+// execute until Run returns; a signal that the process was started with as
+// ignored (nohup) stays ignored; a SIGTERM that comes again while the group
+// stops is absorbed; but a SIGINT or SIGQUIT that comes 250 ms or more after the
+// one before goes to Go's handler as if there were no group, so that a second
+// Ctrl-C kills. Until then the signals are the group's alone: a channel that
+// [signal.Notify] was given for them receives nothing.
+//
+// It panics with a [*UsageError] for a signal that cannot be caught or that
+// means a fault of the program, and if the group runs or has run.
+func (g *group) AddSignals(signals ...os.Signal) {
+	numbers, err := signalNumbers(signals)
+	if err == nil {
+		err = g.addForeign(false, actor{signals: true}, func() error { return g.lib.addSignals(numbers) })
+	}
+	if err != nil {
+		panic(&UsageError{"AddSignals", "", err})
 	}
 }
 
-func (g *Group) settings() (settings, error) {
-	if g.order < OrderAdded || g.order > OrderStaged {
-		return settings{}, ErrInvalid
-	}
-	millis := int64(-1)
-	if g.graced {
-		millis = int64((g.grace + time.Millisecond - 1) / time.Millisecond)
-	}
-	return settings{g.order, millis, g.logger != nil}, nil
+// AddSystemd adds an actor, named "systemd", that tells the service manager that
+// started the process how the group is, by the protocol of sd_notify(3): READY=1
+// once all actors run; STOPPING=1, with the cause as STATUS, once the group
+// stops; and until then WATCHDOG=1, twice as often as the unit's WatchdogSec
+// asks. Without NOTIFY_SOCKET in the environment it only waits for the stop. If
+// the manager cannot be told, the actor ends the group with an [*ActorError].
+//
+// It returns [ErrState] if the group runs or has run.
+func (g *group) AddSystemd() error {
+	return g.addForeign(false, actor{}, func() error { return g.lib.addSystemd() })
 }
 
 // AddNative lets C code add actors to the group: join is called at once with the
 // library's group, a rg_group * of rungroup.h, for rg_add_actor, rg_add_async
-// or rg_add_signals. The pointer is valid until Run returns. Their signal
-// actors hand a signal on to Go's handlers. C code must not run, start, drive
-// or free the group, nor set an observer.
+// or rg_add_signals. The pointer is valid until Run returns; the actors' release
+// functions are called by then (rule 13), or when the last stuck one returns.
+// Their signal actors also hand a signal on to the channels of [signal.Notify].
+// C code must not run, start, drive or free the group, nor set an observer.
 //
 // It returns join's error, or an [Error]: [ErrState] if the group runs or has
-// run. Join must not use the group in Go.
-func (g *Group) AddNative(join func(group unsafe.Pointer) error) error {
+// run. Join must not use the Group.
+func (g *group) AddNative(join func(group unsafe.Pointer) error) error {
 	if join == nil {
-		return &UsageError{"AddNative", "", nilFunction("join")}
+		return &UsageError{"AddNative", "", nilArgument("join")}
 	}
+	return g.addForeign(true, actor{}, func() error { return join(unsafe.Pointer(g.lib.group)) })
+}
+
+// addForeign has actors of this kind added, which the library runs. Chain is
+// whether those that listen for signals hand them on to Go's handlers.
+func (g *group) addForeign(chain bool, kind actor, add func() error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.run != nil {
-		return ErrState
-	}
-	if err := g.opened(); err != nil {
+	if err := g.open(); err != nil {
 		return err
 	}
-	g.native.chainSignals()
-	g.shared = true
-	err := join(unsafe.Pointer(g.native.group))
-	g.takeIn()
+	if err := g.lib.chain(chain); err != nil {
+		return err
+	}
+	g.shared, g.chains = true, g.chains || chain
+	err := add()
+	for len(g.actors) < g.lib.count() {
+		g.actors = append(g.actors, kind)
+	}
 	return err
 }
 
-// Run runs the actors, waits for the first to return, interrupts all in order,
-// and returns when all have returned (rules 1 to 7), with the first one's
-// error, or the error of [Group.Stop]. Without actors it returns nil at once.
-//
-// It returns a [*StuckError] when a grace was over, a [*PanicError] or
-// [ErrExited] when the first actor ended so, an [*ActorError] when it was one of
-// C code's; and [ErrState] at once if the group runs or has run, also when one
-// of its own actors calls it; [ErrSpawn] or [ErrMemory] if nothing could be
-// started, and the group may be run again.
-func (g *Group) Run() error {
-	r, first, err := g.begin()
-	if err != nil {
-		return err
-	}
-	return r.drive(first)
-}
-
-// begin starts the library's part.
-func (g *Group) begin() (*run, action, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.over {
-		return nil, 0, ErrState
-	}
-	if (g.native != nil || g.logger != nil) && g.run == nil {
-		if err := g.opened(); err != nil {
-			return nil, 0, err
-		}
-	}
-	r := newRun(g)
-	var first action
-	var err error
-	switch {
-	case g.native == nil:
-		var with settings
-		if with, err = g.settings(); err == nil {
-			r.native, first, err = openAndBegin(with, g.pending, &r.step)
-		}
-	case g.shared:
-		first, r.heard, err = r.native.beginShared(&r.step)
-	default:
-		first, err = r.native.begin(&r.step)
-	}
-	if err != nil {
-		return nil, 0, err
-	}
-	g.native, g.run, g.pending = r.native, r, 0
-	r.follow(first) // an actor of C code's may have returned already
-	return r, first, nil
-}
-
 // Stop ends the group, unless it is stopping already: Run returns err, which may
-// be nil (rule 9). Before Run, nothing will be started. After Run it does
-// nothing. Any goroutine may call it, any number of times, also an actor.
-func (g *Group) Stop(err error) {
+// be nil (rule 9). Before Run, it makes Run return err without starting
+// anything. After Run it does nothing. Any goroutine may call it, any number of
+// times, also an actor.
+func (g *group) Stop(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.run == nil && g.opened() != nil || g.native == nil {
+	if g.open() != nil || g.lib.stopping() {
 		return
 	}
-	if !g.native.stop(codeOf(err)) {
-		return
-	}
-	g.stopped = err
+	g.stopped = err // before anybody can see the stop
+	g.lib.stop(codeOf(err))
 	g.closeStops()
-	if g.run != nil {
-		g.run.wakeUp()
-	}
+	g.wakeUp()
 }
 
-// Stopping is closed when stopping begins, before the first interrupt is called
-// (rule 5): for actors that select on it.
-func (g *Group) Stopping() <-chan struct{} {
+// Stopping returns a channel that is closed when stopping begins, before the
+// first interrupt is called (rule 5): for actors that select on it. It is the
+// same at every call, and stays closed.
+func (g *group) Stopping() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.stops == nil {
 		g.stops = make(chan struct{})
-		if g.kept != nil && g.kept.Stopped || g.native != nil && g.native.stopping() {
+		if g.kept != nil && g.kept.Stopped || g.kept == nil && g.lib != nil && g.lib.stopping() {
 			close(g.stops)
 		}
 	}
 	return g.stops
 }
 
-// closeStops is called with the lock, once stopping has begun.
-func (g *Group) closeStops() {
+// closeStops closes the channel of Stopping. With the lock.
+func (g *group) closeStops() {
 	if g.stops == nil {
 		return
 	}
@@ -319,16 +298,4 @@ func (g *Group) closeStops() {
 	default:
 		close(g.stops)
 	}
-}
-
-// name is an actor's; what the library would call it, if it has none.
-func (r *run) name(index int) string {
-	if name, ok := r.names[index]; ok {
-		return name
-	}
-	if r.actors[index].execute == nil && r.native.group != nil {
-		name, _, _ := r.native.texts(index)
-		return name
-	}
-	return fmt.Sprintf("actor-%d", index)
 }

@@ -5,6 +5,7 @@ package rungroup
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -116,27 +117,153 @@ func TestHandlers(t *testing.T) {
 	}
 }
 
-// TRAPS: an execute on a native thread makes a panic fatal, and Goexit too.
-func TestPanicAndGoexit(t *testing.T) {
-	var g Group
-	g.Add(waiter(nil))
-	g.AddNamed("bad", func() error { panic(io.ErrUnexpectedEOF) }, func(error) { panic("in the interrupt") })
-	err := finishes(t, &g)
-	var panicked *PanicError
-	if !errors.As(err, &panicked) || panicked.Actor != "bad" || !errors.Is(err, io.ErrUnexpectedEOF) ||
-		!bytes.Contains(panicked.Stack, []byte("TestPanicAndGoexit")) {
-		t.Errorf("%v", err)
+// TestMain keeps the text of the panics that tests make out of their output, and
+// runs this program as one of those of program_test.go, if it is told to.
+func TestMain(m *testing.M) {
+	if name := os.Getenv("RUNGROUP_TEST_PROGRAM"); name != "" {
+		programs[name]()
+		return
 	}
-	if report := g.Report(); report.Actors[1].State != StatePanicked || !strings.Contains(report.Actors[1].Complaint, "in the interrupt") {
-		t.Error(report)
+	if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
+		os.Stderr = null
+	}
+	os.Exit(m.Run())
+}
+
+// Run panics with the first panic, once all have returned in order.
+func TestPanics(t *testing.T) {
+	for _, c := range []struct {
+		name, actor  string
+		value        any
+		first        error // of another actor, which ends the group
+		inInterrupts bool
+		options      []Option
+	}{
+		{name: "execute", actor: "bad", value: io.ErrUnexpectedEOF},
+		{name: "execute with a grace", actor: "bad", value: io.ErrUnexpectedEOF, options: []Option{WithGrace(time.Minute)}},
+		{name: "interrupt", actor: "bad", value: 7, first: io.EOF, inInterrupts: true},
+		{name: "interrupt with a grace", actor: "bad", value: "x", first: io.EOF, inInterrupts: true, options: []Option{WithGrace(time.Minute), WithOrder(OrderStaged)}},
+	} {
+		for _, returned := range []bool{false, true} {
+			options := c.options
+			if returned {
+				options = append([]Option{WithPanicErrors()}, options...)
+			}
+			g := New(options...)
+			var ended [2]bool
+			execute, interrupt := waiter(nil)
+			g.Add(func() error { defer func() { ended[0] = true }(); return execute() }, interrupt)
+			bad, stop := waiter(nil)
+			g.AddNamed("bad", func() error {
+				if !c.inInterrupts {
+					panicHere(c.value)
+				}
+				return bad()
+			}, func(err error) {
+				stop(err)
+				if c.inInterrupts {
+					panicHere(c.value)
+				}
+			})
+			if c.first != nil {
+				g.Add(returns(c.first))
+			}
+			execute2, interrupt2 := waiter(nil)
+			g.Add(func() error { defer func() { ended[1] = true }(); return execute2() }, interrupt2)
+			err, thrown := runs2(g)
+			var panicked *PanicError
+			switch {
+			case !returned:
+				panicked, _ = thrown.(*PanicError)
+			case c.inInterrupts:
+				if thrown != nil || err != c.first {
+					t.Errorf("%s: Run returned %v, panicked %v", c.name, err, thrown)
+				}
+				panicked, _ = g.Report().Actors[1].InterruptErr.(*PanicError)
+			default:
+				errors.As(err, &panicked)
+			}
+			if panicked == nil || panicked.Actor != c.actor || panicked.Value != c.value ||
+				!bytes.Contains(panicked.Stack, []byte("panicHere")) {
+				t.Errorf("%s: Run returned %v, panicked %v", c.name, err, thrown)
+				continue
+			}
+			if ended != [2]bool{true, true} {
+				t.Error(c.name, "Run did not wait", ended)
+			}
+			report := g.Report()
+			if !strings.Contains(report.String(), "panicHere") {
+				t.Errorf("%s: no stack in\n%v", c.name, report)
+			}
+			if !report.Finished || report.Actors[0].State != StateReturned {
+				t.Error(c.name, report)
+			}
+			for _, text := range []string{fmt.Sprintf("%+v", panicked), logged(panicked)} {
+				if !strings.Contains(text, "panicHere") || !strings.Contains(text, panicked.Error()) {
+					t.Errorf("%s: no stack in %s", c.name, text)
+				}
+			}
+			if text := fmt.Sprintf("%v|%s|%q", panicked, panicked, panicked); strings.Contains(text, "panicHere") {
+				t.Error(text)
+			}
+		}
+	}
+}
+
+func panicHere(value any) { panic(value) }
+
+// runs2 is what Run returned, or panicked with.
+func runs2(g *Group) (err error, thrown any) {
+	defer func() { thrown = recover() }()
+	return g.Run(), nil
+}
+
+func logged(err error) string {
+	var out bytes.Buffer
+	slog.New(slog.NewJSONHandler(&out, nil)).Error("failed", "error", err)
+	var record struct {
+		Error struct{ Message, Stack string }
+	}
+	if err := json.Unmarshal(out.Bytes(), &record); err != nil {
+		return err.Error()
+	}
+	return record.Error.Message + record.Error.Stack
+}
+
+// The first of several panics is Run's; a panic that is an error is found in it.
+func TestPanicsOfMany(t *testing.T) {
+	g := New(WithPanicErrors())
+	for i := 0; i < 10; i++ {
+		g.Add(func() error { panic(io.ErrUnexpectedEOF) }, func(error) { panic(1) })
+	}
+	err := finishes(t, g)
+	var panicked *PanicError
+	if !errors.As(err, &panicked) || !errors.Is(err, io.ErrUnexpectedEOF) || g.panicked.Load().Value != io.ErrUnexpectedEOF {
+		t.Error(err)
 	}
 	for _, value := range []any{nil, 7} {
-		var g Group
+		g := New(WithPanicErrors())
 		g.Add(func() error { panic(value) }, func(error) {})
-		if err := finishes(t, &g); !errors.As(err, &panicked) {
+		if err := finishes(t, g); !errors.As(err, &panicked) {
 			t.Errorf("panic(%v) gave %v", value, err)
 		}
 	}
+}
+
+// A group in an actor: its panic goes through both.
+func TestPanicInANestedGroup(t *testing.T) {
+	var outer, inner Group
+	inner.AddNamed("inner", func() error { panic(io.EOF) }, func(error) {})
+	outer.AddNamed("outer", inner.Run, inner.Stop)
+	outer.Add(waiter(nil))
+	_, thrown := runs2(&outer)
+	var panicked *PanicError
+	if err, ok := thrown.(error); !ok || !errors.As(err, &panicked) || panicked.Actor != "outer" || !errors.Is(err, io.EOF) {
+		t.Error(thrown)
+	}
+}
+
+func TestGoexit(t *testing.T) {
 	var left Group
 	left.Add(waiter(nil))
 	left.Add(func() error { runtime.Goexit(); return nil }, func(error) {})
@@ -230,7 +357,7 @@ func TestMisuse(t *testing.T) {
 	for name, f := range map[string]func(g *Group){
 		"nil execute":      func(g *Group) { g.Add(nil, func(error) {}) },
 		"nil interrupt":    func(g *Group) { g.AddNamed("a", nothing, nil) },
-		"nil context's":    func(g *Group) { g.AddContext("a", nil) },
+		"nil context's":    func(g *Group) { g.AddContext(context.Background(), "a", nil) },
 		"a long name":      func(g *Group) { g.AddNamed(strings.Repeat("n", 256), nothing, func(error) {}) },
 		"a name with NUL":  func(g *Group) { g.AddNamed("a\x00b", nothing, func(error) {}) },
 		"a name not UTF-8": func(g *Group) { g.AddNamed("\xff", nothing, func(error) {}) },
@@ -272,7 +399,7 @@ func TestMisuse(t *testing.T) {
 func TestStop(t *testing.T) {
 	var g Group
 	g.Add(func() error { g.Stop(io.EOF); g.Stop(nil); return errors.New("later") }, func(error) {})
-	g.AddContext("waits", func(ctx context.Context) error {
+	g.AddContext(context.Background(), "waits", func(ctx context.Context) error {
 		<-ctx.Done()
 		return context.Cause(ctx)
 	})
@@ -328,13 +455,7 @@ func TestStuck(t *testing.T) {
 		if !strings.Contains(text, `STUCK "deaf": its execute`) || !strings.Contains(text, `STUCK "jammed": its interrupt`) {
 			t.Error(text)
 		}
-		r := g.run
 		close(end)
-		eventually(t, "the library's group is freed", func() bool {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			return r.native.group == nil
-		})
 		if g.Report().String() != text {
 			t.Error("the report changed")
 		}
@@ -393,7 +514,7 @@ func TestLogger(t *testing.T) {
 	finishes(t, g)
 	text := out.String()
 	at := 0
-	for _, part := range []string{"actor started", "actor started", "actor returned", "group stopping", "actor=first code=1 message=EOF",
+	for _, part := range []string{"actor started", "actor started", "actor returned", "group stopping", "actor=first code=1 error=EOF",
 		"interrupting actor", "actor=actor-0", "interrupt returned", "group stopped"} {
 		found := strings.Index(text[at:], part)
 		if found < 0 {
@@ -556,7 +677,7 @@ func TestNothingIsLeft(t *testing.T) {
 		switch i % 10 {
 		case 0:
 			g = New(WithGrace(time.Minute), WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
-			g.AddNamed("named", func() error { return nil }, func(error) { panic("kept") })
+			g.AddNamed("named", func() error { return nil }, func(error) {})
 		case 1:
 			g.AddNative(func(group unsafe.Pointer) error { return ctest.Add(group, "c", ctest.WaitsForStop, 1, "") })
 		case 2:
@@ -653,12 +774,12 @@ func ExampleGroup() {
 
 func ExampleGroup_AddContext() {
 	var g Group
-	g.AddContext("worker", func(ctx context.Context) error {
+	g.AddContext(context.Background(), "worker", func(ctx context.Context) error {
 		<-ctx.Done()
 		fmt.Println("worker:", context.Cause(ctx))
 		return ctx.Err()
 	})
-	g.AddContext("first", func(context.Context) error { return errors.New("no work left") })
+	g.AddContext(context.Background(), "first", func(context.Context) error { return errors.New("no work left") })
 	fmt.Println("Run:", g.Run())
 	// Output:
 	// worker: no work left
@@ -673,16 +794,18 @@ func ExampleWithGrace() {
 	err := g.Run()
 	var stuck *StuckError
 	if errors.As(err, &stuck) {
-		fmt.Println(stuck)
+		for _, actor := range stuck.Actors {
+			fmt.Println(actor.Name, "is stuck:", actor.Execute)
+		}
 	}
 	close(forever)
 	// Output:
-	// the grace was over, and these had not returned: "deaf" (execute)
+	// deaf is stuck: true
 }
 
 func ExampleGroup_Stop() {
 	var g Group
-	g.AddContext("worker", func(ctx context.Context) error {
+	g.AddContext(context.Background(), "worker", func(ctx context.Context) error {
 		g.Stop(errors.New("told to end"))
 		<-ctx.Done()
 		return ctx.Err()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"syscall"
 )
 
 // ContextHandler returns an actor, i.e. an execute and an interrupt function,
@@ -22,14 +23,25 @@ func ContextHandler(ctx context.Context) (execute func() error, interrupt func(e
 }
 
 // SignalHandler returns an actor, i.e. an execute and an interrupt function,
-// that returns a [*SignalError] when the process receives one of the signals
-// (any signal, if none are given), or ctx.Err() when the context is cancelled.
-// It listens while it executes, by [signal.Notify].
+// that returns a [*SignalError] when the process receives one of the signals, or
+// ctx.Err() when the context is cancelled. None given means SIGINT and SIGTERM.
+// It listens while it executes, by [signal.Notify]; a signal that is ignored
+// then, as under nohup, stays ignored. Once it has returned, another signal does
+// what it did before. See AddSignals for a listener that goes on to the end.
 func SignalHandler(ctx context.Context, signals ...os.Signal) (execute func() error, interrupt func(error)) {
 	ctx, cancel := context.WithCancel(ctx)
+	if len(signals) == 0 {
+		// To Notify it means all: also SIGURG, by which Go's scheduler preempts
+		// goroutines, so that a busy program would end by itself.
+		signals = []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	}
 	execute = func() error {
 		received := make(chan os.Signal, 1)
-		signal.Notify(received, signals...)
+		for _, sig := range signals {
+			if !signal.Ignored(sig) { // Notify would undo that.
+				signal.Notify(received, sig)
+			}
+		}
 		defer signal.Stop(received)
 		select {
 		case sig := <-received:
@@ -41,12 +53,11 @@ func SignalHandler(ctx context.Context, signals ...os.Signal) (execute func() er
 	return execute, func(error) { cancel() }
 }
 
-// ErrSignal is what errors.Is finds in the error of a [SignalHandler] that a
-// signal has ended.
+// ErrSignal is what errors.Is finds in every [*SignalError].
 var ErrSignal = errors.New("signal error")
 
-// SignalError is the error of a [SignalHandler] that a signal has ended. In a
-// report its code is 128 plus the signal's number.
+// SignalError is the error of an actor of [SignalHandler] or AddSignals that a
+// signal has ended.
 type SignalError struct {
 	// Signal is the one that was received.
 	Signal os.Signal
@@ -54,6 +65,9 @@ type SignalError struct {
 
 // Error says which signal came.
 func (e SignalError) Error() string { return fmt.Sprintf("received signal %s", e.Signal) }
+
+// Code is 128 plus the signal's number, as shells show it.
+func (e SignalError) Code() int { return signalCode + signalNumber(e.Signal) }
 
 // Is is true for [ErrSignal].
 func (e SignalError) Is(target error) bool { return target == ErrSignal }

@@ -2,13 +2,12 @@
 
 package rungroup
 
-// #include "host.h"
+// #include "native.h"
 import "C"
 
 import (
 	"context"
 	"runtime/cgo"
-	"runtime/debug"
 	"unsafe"
 )
 
@@ -39,33 +38,30 @@ func HostOf(group unsafe.Pointer) (*Host, error) {
 // It returns a [*UsageError] if a function is nil, the name bad, or if the group
 // runs or has run ([ErrState]).
 func (h *Host) Add(name string, execute func() error, interrupt func(error)) error {
-	if execute == nil {
-		return &UsageError{"Host.Add", name, nilFunction("execute")}
-	}
-	if interrupt == nil {
-		return &UsageError{"Host.Add", name, nilFunction("interrupt")}
-	}
-	given, err := cName(name)
+	err := checkFunctions(execute, interrupt)
 	if err != nil {
 		return &UsageError{"Host.Add", name, err}
 	}
-	defer C.free(unsafe.Pointer(given))
+	text, err := cName(name)
+	if err != nil {
+		return &UsageError{"Host.Add", name, err}
+	}
 	handle := cgo.NewHandle(&guest{name, execute, interrupt})
-	if code := C.go_host_add(h.group, given, C.uintptr_t(handle)); code != C.RG_OK {
+	if code := C.go_host_add(h.group, text, C.uintptr_t(handle)); code != C.RG_OK {
 		handle.Delete() // refused: it is still ours (rule 13)
 		return &UsageError{"Host.Add", name, Error(code)}
 	}
 	return nil
 }
 
-// AddContext adds an actor whose context is cancelled when it is to return: see
-// [Group.AddContext].
-func (h *Host) AddContext(name string, execute func(ctx context.Context) error) error {
-	if execute == nil {
-		return &UsageError{"Host.AddContext", name, nilFunction("execute")}
+// AddContext adds an actor whose context, a child of the parent, is cancelled
+// when it is to return: AddContext of [Group] for a group that is not Go's.
+func (h *Host) AddContext(parent context.Context, name string, execute func(context.Context) error) error {
+	run, interrupt, err := contextActor(parent, execute)
+	if err != nil {
+		return &UsageError{"Host.AddContext", name, err}
 	}
-	ctx, cancel := context.WithCancelCause(context.Background())
-	return h.Add(name, func() error { return execute(ctx) }, func(err error) { cancel(err) })
+	return h.Add(name, run, interrupt)
 }
 
 // Stopping is whether the group has begun to stop (rule 5).
@@ -82,7 +78,7 @@ type guest struct {
 func (a *guest) run(function func() error) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
-			err = &PanicError{a.name, value, debug.Stack()}
+			err = newPanicError(a.name, value)
 		}
 	}()
 	return function()
@@ -102,9 +98,7 @@ func (a *guest) inGoroutine(function func() error, then func(error)) {
 func goHostStart(done *C.rg_completion, handle C.uintptr_t) {
 	a := cgo.Handle(handle).Value().(*guest)
 	a.inGoroutine(a.execute, func(err error) {
-		said := cText(text(err))
-		C.rg_complete(done, C.int(codeOf(err)), said)
-		C.free(unsafe.Pointer(said))
+		C.rg_complete(done, C.int(codeOf(err)), cText(message(err)))
 	})
 }
 
@@ -112,16 +106,16 @@ func goHostStart(done *C.rg_completion, handle C.uintptr_t) {
 // free, or NULL.
 //
 //export goHostInterrupt
-func goHostInterrupt(actor, message *C.char, code C.int, handle C.uintptr_t) *C.char {
+func goHostInterrupt(actor, said *C.char, code C.int, handle C.uintptr_t) *C.char {
 	a := cgo.Handle(handle).Value().(*guest)
 	var cause error
 	if code != 0 {
-		cause = &ActorError{Actor: C.GoString(actor), Message: C.GoString(message), code: int(code)}
+		cause = &ActorError{Actor: C.GoString(actor), Message: C.GoString(said), code: int(code)}
 	}
 	ended := make(chan error)
 	a.inGoroutine(func() error { a.interrupt(cause); return nil }, func(err error) { ended <- err })
 	if err := <-ended; err != nil {
-		return cText(err.Error())
+		return C.CString(message(err))
 	}
 	return nil
 }

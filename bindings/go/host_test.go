@@ -42,7 +42,7 @@ func (coded) Code() int { return 42 }
 func TestHostHearsOfErrors(t *testing.T) {
 	var told error
 	g := joined(t, func(h *Host) {
-		must(t, h.AddContext("waits", func(ctx context.Context) error {
+		must(t, h.AddContext(context.Background(), "waits", func(ctx context.Context) error {
 			<-ctx.Done()
 			told = context.Cause(ctx)
 			return nil
@@ -74,7 +74,7 @@ func TestHostPanicsAndGoexit(t *testing.T) {
 		says    string
 	}{
 		{func() error { panic("index 7") }, "index 7"},
-		{func() error { runtime.Goexit(); return nil }, ErrExited.Error()},
+		{func() error { runtime.Goexit(); return nil }, "runtime.Goexit"},
 	} {
 		g := joined(t, func(h *Host) {
 			must(t, h.Add("first", c.execute, func(error) { panic("also here") }))
@@ -89,7 +89,7 @@ func TestHostPanicsAndGoexit(t *testing.T) {
 		if !strings.Contains(r.Actors[0].Complaint, "also here") {
 			t.Errorf("the complaint is %q", r.Actors[0].Complaint)
 		}
-		if r.Actors[1].Complaint != ErrExited.Error() {
+		if r.Actors[1].Complaint != "runtime.Goexit" {
 			t.Errorf("the complaint is %q", r.Actors[1].Complaint)
 		}
 	}
@@ -104,7 +104,8 @@ func TestHostRefuses(t *testing.T) {
 		var usage *UsageError
 		for name, err := range map[string]error{
 			"execute":   h.Add("a", nil, func(error) {}),
-			"context":   h.AddContext("a", nil),
+			"context":   h.AddContext(context.Background(), "a", nil),
+			"parent":    h.AddContext(nilContext, "a", func(context.Context) error { return nil }),
 			"interrupt": h.Add("a", nothing, nil),
 			"name":      h.Add("a\x00b", nothing, func(error) {}),
 			"long name": h.Add(strings.Repeat("n", 256), nothing, func(error) {}),
@@ -132,7 +133,7 @@ func TestHostManyTimes(t *testing.T) {
 	for i := 0; i < 3000; i++ {
 		g := joined(t, func(h *Host) {
 			for j := 0; j < 4; j++ {
-				must(t, h.AddContext("", func(ctx context.Context) error { <-ctx.Done(); return nil }))
+				must(t, h.AddContext(context.Background(), "", func(ctx context.Context) error { <-ctx.Done(); return nil }))
 			}
 			must(t, h.Add("", func() error { return nil }, func(error) {}))
 		})

@@ -1,7 +1,5 @@
-//go:build cgo
+//go:build cgo && !rungroup_dynamic
 
 package rungroup
 
-// #cgo !rungroup_dynamic LDFLAGS: ${SRCDIR}/lib/librungroup.a -lgcc_s -lm -ldl -lpthread
-// #cgo rungroup_dynamic pkg-config: rungroup
-import "C"
+import _ "rungroup/internal/archive" // the library, linked into the program

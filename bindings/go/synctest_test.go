@@ -7,6 +7,8 @@ package rungroup
 
 import (
 	"errors"
+	"io"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,4 +41,45 @@ func TestInABubble(t *testing.T) {
 			before = actor.Interrupted
 		}
 	})
+}
+
+// With a grace: what ends within it in the bubble's time ends so; what does not
+// is stuck, after a wait in real time that costs no processor time.
+func TestGraceInABubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const grace = 300 * time.Millisecond
+		g := New(WithGrace(grace))
+		execute, stop := waiter(nil)
+		g.Add(func() error { execute(); time.Sleep(grace - time.Millisecond); return nil }, stop)
+		g.Add(func() error { time.Sleep(3 * time.Hour); return io.EOF }, func(error) {})
+		if err := g.Run(); err != io.EOF {
+			t.Errorf("Run returned %v", err)
+		}
+
+		g = New(WithGrace(grace))
+		execute, stop = waiter(nil)
+		g.Add(func() error { execute(); time.Sleep(time.Hour); return nil }, stop)
+		g.Add(func() error { return io.EOF }, func(error) {})
+		before := processorTime()
+		began := time.Now()
+		var stuck *StuckError
+		if err := g.Run(); !errors.As(err, &stuck) {
+			t.Errorf("Run returned %v", err)
+		}
+		if took := time.Since(began); took > grace || took < grace/2 {
+			t.Errorf("Run took %v of the bubble's time", took)
+		}
+		if used := processorTime() - before; used > grace/2 {
+			t.Errorf("it used the processor for %v", used)
+		}
+		time.Sleep(2 * time.Hour) // until the stuck actor ends
+	})
+}
+
+func processorTime() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		panic(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

@@ -112,7 +112,7 @@ func main() {
 	group := rungroup.New(rungroup.WithOrder(rungroup.OrderStaged), rungroup.WithGrace(5*time.Second))
 	group.AddNamed("machine", light.run, light.stop)
 	group.AddNamed("http", web.run, web.stop)
-	group.AddContext("cron", func(ctx context.Context) error {
+	group.AddContext(context.Background(), "cron", func(ctx context.Context) error {
 		for {
 			select {
 			case <-ctx.Done():
@@ -122,8 +122,7 @@ func main() {
 			}
 		}
 	})
-	execute, interrupt := rungroup.SignalHandler(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	group.AddNamed("signals", execute, interrupt)
+	group.AddSignals()
 	err := group.Run()
 
 	report := group.Report()

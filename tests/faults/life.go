@@ -97,7 +97,7 @@ func (l *life) group(native bool) {
 	group := rungroup.New(rungroup.WithGrace(time.Minute))
 	executed := make(chan bool, 1)
 	l.usage(func() {
-		group.AddContext("waits", func(ctx context.Context) error { <-ctx.Done(); return nil })
+		group.AddContext(context.Background(), "waits", func(ctx context.Context) error { <-ctx.Done(); return nil })
 	})
 	execute, interrupt := rungroup.SignalHandler(context.Background(), syscall.SIGUSR1)
 	l.usage(func() { group.AddNamed("signals", execute, interrupt) })

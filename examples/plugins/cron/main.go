@@ -63,7 +63,7 @@ func plugin_join(group unsafe.Pointer, argument *C.char) C.int {
 	host, err := rungroup.HostOf(group)
 	if err == nil {
 		url := C.GoString(argument)
-		err = host.AddContext("cron (Go)", func(ctx context.Context) error { return run(ctx, url) })
+		err = host.AddContext(context.Background(), "cron (Go)", func(ctx context.Context) error { return run(ctx, url) })
 	}
 	var code rungroup.Error
 	switch {

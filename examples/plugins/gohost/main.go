@@ -26,7 +26,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -61,7 +60,7 @@ func beat(ctx context.Context) error {
 
 func main() {
 	group := rungroup.New(rungroup.WithGrace(5*time.Second), rungroup.WithOrder(rungroup.OrderStaged))
-	group.AddContext("heart (Go)", beat)
+	group.AddContext(context.Background(), "heart (Go)", beat)
 	for i := 1; i+1 < len(os.Args); i += 2 {
 		err := group.AddNative(func(handle unsafe.Pointer) error { return load(handle, os.Args[i], os.Args[i+1]) })
 		if err != nil {
@@ -69,7 +68,7 @@ func main() {
 			os.Exit(1)
 		}
 	}
-	group.Add(rungroup.SignalHandler(context.Background(), syscall.SIGINT, syscall.SIGTERM))
+	group.AddSignals()
 	err := group.Run()
 	fmt.Print(group.Report())
 	os.Exit(exitCode(err))
@@ -77,14 +76,10 @@ func main() {
 
 // exitCode is what a shell shows for a process that the signal killed.
 func exitCode(err error) int {
-	var signal *rungroup.SignalError
 	var coded interface{ Code() int }
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &signal):
-		number, _ := signal.Signal.(syscall.Signal)
-		return 128 + int(number)
 	case errors.As(err, &coded):
 		return coded.Code() & 0xff
 	}

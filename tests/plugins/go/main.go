@@ -54,7 +54,7 @@ func plugin_join(group unsafe.Pointer, argument *C.char) C.int {
 			execute, err = hold(fd)
 		}
 		if err == nil {
-			err = host.AddContext("Go", execute)
+			err = host.AddContext(context.Background(), "Go", execute)
 		}
 	}
 	var code rungroup.Error

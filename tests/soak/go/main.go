@@ -26,7 +26,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"math/rand"
 	"os"
@@ -108,7 +107,8 @@ func addNative(group *rungroup.Group, does int) {
 
 func check(holds bool, what string, err error) {
 	if !holds {
-		log.Fatalf("soak: %s: %v", what, err)
+		fmt.Printf("soak: %s: %v\n", what, err)
+		os.Exit(1)
 	}
 }
 
@@ -118,7 +118,7 @@ func oneLife(actors int) chan struct{} {
 		how = doHold
 	}
 	gate := make(chan struct{})
-	options := []rungroup.Option{rungroup.WithOrder(rungroup.Order(random.Intn(3)))}
+	options := []rungroup.Option{rungroup.WithPanicErrors(), rungroup.WithOrder(rungroup.Order(random.Intn(3)))}
 	switch {
 	case how == doHold:
 		options = append(options, rungroup.WithGrace(time.Duration(1+random.Intn(5))*time.Millisecond))
@@ -146,7 +146,7 @@ func oneLife(actors int) chan struct{} {
 			native = native || index == chosen
 			addNative(group, does)
 		} else if random.Intn(2) == 0 {
-			group.AddContext(fmt.Sprint("goroutine ", index), execute)
+			group.AddContext(context.Background(), fmt.Sprint("goroutine ", index), execute)
 		} else {
 			ctx, cancel := context.WithCancel(context.Background())
 			group.Add(func() error { return execute(ctx) }, func(error) { cancel() })
@@ -222,6 +222,9 @@ func main() {
 		C.free(unsafe.Pointer(name))
 		check(plugin != nil, path, nil)
 		plugins = append(plugins, plugin)
+	}
+	if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
+		os.Stderr = null // panics are printed
 	}
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM) // for when no group listens
 	idle := runtime.NumGoroutine() + 1                      // os/signal's

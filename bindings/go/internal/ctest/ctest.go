@@ -4,7 +4,6 @@
 package ctest
 
 /*
-#cgo !rungroup_dynamic LDFLAGS: ${SRCDIR}/../../lib/librungroup.a -lgcc_s -lm -ldl -lpthread
 #cgo rungroup_dynamic pkg-config: rungroup
 #include <signal.h>
 #include <stdlib.h>

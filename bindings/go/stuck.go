@@ -1,0 +1,132 @@
+//go:build cgo
+
+package rungroup
+
+import (
+	"bytes"
+	"context"
+	"path"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+)
+
+// The labels of a goroutine that runs a function of an actor (see package
+// runtime/pprof): the actor's name, for whoever looks at a profile; and what
+// no other function of an actor in this process has, by which findStuck knows
+// the goroutine. Goroutines that an actor starts inherit both.
+const (
+	labelActor    = "rungroup_actor"
+	labelFunction = "rungroup_function"
+)
+
+const (
+	inExecute   = "execute"
+	inInterrupt = "interrupt"
+)
+
+// functionID is the value of [labelFunction].
+func (g *group) functionID(index int, function string) string {
+	return g.id + "." + strconv.Itoa(index) + " " + function
+}
+
+func (g *group) label(index int, function string) {
+	labels := pprof.Labels(labelActor, g.name(index), labelFunction, g.functionID(index, function))
+	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), labels))
+}
+
+// findStuck names the stuck actors, and finds their stacks in one profile of all
+// goroutines, which does not stop the program as a dump of all stacks would.
+func (g *group) findStuck() *StuckError {
+	err := &StuckError{Cause: g.cause}
+	for i := range g.actors {
+		if r := g.lib.actor(i); r.StuckExecute || r.StuckInterrupt || r.StuckThread {
+			err.Actors = append(err.Actors, StuckActor{Index: i, Name: r.Name,
+				Execute: r.StuckExecute, Interrupt: r.StuckInterrupt, Thread: r.StuckThread})
+		}
+	}
+	if len(err.Actors) == 0 {
+		return nil
+	}
+	var profile bytes.Buffer
+	_ = pprof.Lookup("goroutine").WriteTo(&profile, 1) // a Buffer has no errors
+	stacks := functionStacks(profile.String())
+	for i := range err.Actors {
+		actor := &err.Actors[i]
+		if actor.Execute {
+			actor.ExecuteStack = stacks[g.functionID(actor.Index, inExecute)]
+		}
+		if actor.Interrupt {
+			actor.InterruptStack = stacks[g.functionID(actor.Index, inInterrupt)]
+		}
+	}
+	return err
+}
+
+// functionStacks reads the text form of a goroutine profile. Groups of lines,
+// an empty line apart, are goroutines with the same stack and labels:
+//
+//	1 @ 0x47a1ce 0x40b38c
+//	# labels: {"rungroup_actor":"http", "rungroup_function":"7.0 execute"}
+//	#	0x4f1de6	main.(*server).serve+0x26	/src/main.go:52
+func functionStacks(profile string) map[string]string {
+	stacks := make(map[string]string)
+	for _, goroutine := range strings.Split(profile, "\n\n") {
+		_, value, found := strings.Cut(goroutine, `"`+labelFunction+`":"`)
+		if !found {
+			continue
+		}
+		id, _, _ := strings.Cut(value, `"`)
+		stack, ok := actorStack(goroutine)
+		// The actors of a nested group without a grace have inherited the label.
+		if ok && !strings.Contains(stacks[id], "rungroup.(*Group).Run\n") {
+			stacks[id] = stack
+		}
+	}
+	return stacks
+}
+
+// actorStack is the goroutine's stack in the form of a panic's, above the frames
+// of this package; false for a goroutine that is not an actor's own.
+func actorStack(goroutine string) (string, bool) {
+	var stack strings.Builder
+	for _, line := range strings.Split(goroutine, "\n") {
+		frame := strings.FieldsFunc(line, func(r rune) bool { return r == '\t' })
+		if len(frame) != 4 {
+			continue
+		}
+		function, _, _ := strings.Cut(frame[2], "+0x")
+		switch function {
+		case "rungroup.(*group).execute", "rungroup.(*group).interrupt":
+			return stack.String(), true
+		}
+		stack.WriteString(function + "\n\t" + frame[3] + "\n")
+	}
+	return "", false
+}
+
+// where is the first frame of a stack outside of Go's standard library.
+func where(stack string) string {
+	lines := strings.Split(stack, "\n")
+	if len(lines) < 2 {
+		return ""
+	}
+	at := 0
+	for i := 0; i+1 < len(lines); i += 2 {
+		if !isStandard(lines[i], lines[i+1]) {
+			at = i
+			break
+		}
+	}
+	return " in " + lines[at] + " at " + path.Base(strings.TrimSpace(lines[at+1]))
+}
+
+// isStandard is whether a function is one of Go's standard library. Its file is
+// then GOROOT/src/net/http/server.go, say, for the package net/http.
+func isStandard(function, file string) bool {
+	directory, name := path.Split(function)
+	name, _, _ = strings.Cut(name, ".")
+	root, _, _ := strings.Cut(directory+name, "/")
+	return root != "main" && !strings.Contains(root, ".") &&
+		strings.HasSuffix(path.Dir(strings.TrimSpace(file)), "src/"+directory+name)
+}
