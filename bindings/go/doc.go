@@ -8,40 +8,43 @@
 //
 //	var g rungroup.Group
 //	g.Add(serve, func(error) { listener.Close() })
-//	g.Add(rungroup.SignalHandler(context.Background(), os.Interrupt))
+//	g.AddSignals()
 //	err := g.Run()
 //
-// [Group.Add], [Group.Run], [ContextHandler], [SignalHandler], [SignalError] and
-// [ErrSignal] are those of github.com/oklog/run: a program moves by importing
-// run "rungroup" instead. Beyond them, a group made by [New] can have a grace,
-// after which Run returns whatever is stuck, and names it ([StuckError]); a panic
-// is the actor's error ([PanicError]) and stops the others in order;
-// [Group.Report] tells what each actor did; and C code can add actors of its own
-// to the same group ([Group.AddNative]).
+// A program moves from github.com/oklog/run by importing run "rungroup" instead.
+// Beyond that package, a group made by [New] can have a grace, after which Run
+// returns whatever is stuck, and says where ([StuckError]); Report tells what
+// each actor did; and C code can add actors of its own (AddNative).
 //
 // # Differences from oklog/run
 //
-//   - A group runs once: a second Run returns [ErrState].
-//   - A nil execute or interrupt, a bad name, and adding to a group that runs or
-//     has run are panics of the Add functions, with a [*UsageError].
-//   - A panic in an execute does not kill the process; Run returns it. One in
-//     an interrupt is kept for the report, and the next interrupt follows.
+//   - A panic in an execute or an interrupt is printed at once, the others are
+//     stopped in order, and then Run panics: what they hold is given back.
 //   - An actor that calls [runtime.Goexit], as t.FailNow does, has returned with
-//     [ErrExited]. An interrupt that does so without a grace also ends the
-//     goroutine that called Run, once all actors have returned.
-//   - A Group must not be copied after first use.
+//     [ErrExited]: there Run waits for ever. An interrupt that does so without a
+//     grace also ends the goroutine in Run, once all actors have returned.
+//   - A group runs once: a second Run returns [ErrState], since the report and
+//     Stopping are of one run.
+//   - A nil function and adding to a group that runs or has run panic in Add,
+//     with a [*UsageError]: there the one fails in Run, the other does nothing.
+//   - [SignalHandler] without signals listens for SIGINT and SIGTERM: all signals
+//     would include SIGURG, by which Go's scheduler preempts goroutines.
+//   - SignalHandler lets a signal that is ignored stay so: to listen for it would
+//     undo nohup.
+//   - A typed nil error comes back from Run as it is, but its code in a report is
+//     1, unless its methods say another.
+//   - A Group must not be copied once Run was called: it has a lock.
+//   - The package needs cgo.
 //
 // # How it works
 //
 // Rule numbers in this documentation are those of the contract in the README of
-// the repository. The rules themselves are in the library, written in Rust;
-// this package brings it what happens, and carries out what it says next.
-// Actors are goroutines; no thread waits for them, and no call blocks in C.
+// the repository. The rules are in the library, written in Rust: Run carries out
+// its steps in a loop, and the goroutines of actors post their returns. No thread
+// waits for them, and no call blocks in C. With a grace these goroutines have
+// the label rungroup_actor in profiles (see runtime/pprof).
 //
-// In a bubble of testing/synctest a group does what it does elsewhere, but its
-// grace and the times of its report and log are real ones. [SignalHandler] and
-// actors of C code do not belong there: Go's signals do not work in a bubble, and
-// the bubble's time stands still for C code.
-//
-// The package needs cgo.
+// In a bubble of testing/synctest the grace and the times of the report and the
+// log are real ones. [SignalHandler] and the library's own actors do not belong
+// there: signals and C code know nothing of the bubble's time.
 package rungroup

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
+	"strconv"
 	"strings"
-	"syscall"
 )
 
 // Error is one of the library's own errors; its text says what to do about it.
@@ -18,7 +17,7 @@ type Error int
 func (e Error) Error() string {
 	switch e {
 	case ErrInvalid:
-		return "an argument is invalid: a nil function or context, a name that has a NUL, is not UTF-8 or is longer than 255 bytes, an unknown order, or a signal that cannot be caught"
+		return "an argument is invalid: nil, a name that has a NUL, is not UTF-8 or is longer than 255 bytes, an unknown order, or a signal that cannot be caught"
 	case ErrState:
 		return "the group runs or has run: a group runs once, and everything is added before Run"
 	case ErrTimedOut:
@@ -41,45 +40,34 @@ var ErrExited error = exited{}
 
 // UsageError is what the Add functions panic with: nothing was added (rule 14).
 type UsageError struct {
-	// Op is the function's name.
-	Op string
-	// Actor is the name of the actor, "" if none was given.
-	Actor string
-	// Err is an [Error], or says which argument is wrong.
-	Err error
+	Op    string // the function's name
+	Actor string // the actor's name, "" if none was given
+	Err   error  // an [Error], or wraps one and says which argument is wrong
 }
 
 // Error names the function, the actor and the remedy.
 func (e *UsageError) Error() string {
-	if e.Actor == "" {
-		return fmt.Sprintf("rungroup: %s: %v", e.Op, e.Err)
+	text := "rungroup: " + e.Op
+	if e.Actor != "" {
+		text += " " + strconv.Quote(e.Actor)
 	}
-	return fmt.Sprintf("rungroup: %s %q: %v", e.Op, e.Actor, e.Err)
+	return fmt.Sprintf("%s: %v", text, e.Err)
 }
 
 // Unwrap returns Err.
 func (e *UsageError) Unwrap() error { return e.Err }
 
-// nilArgument is an argument that must not be nil.
-type nilArgument string
-
-func (e nilArgument) Error() string {
-	return string(e) + " is nil: a group could not run, or not stop, such an actor"
+func nilArgument(name string) error {
+	return fmt.Errorf("%s is nil: a group could not run, or not stop, such an actor (%w)", name, ErrInvalid)
 }
-
-// Is makes it an [ErrInvalid].
-func (e nilArgument) Is(target error) bool { return target == ErrInvalid }
 
 // PanicError is a panic in an execute or an interrupt (rule 12), or in the
 // handler of a logger. [Group.Run] panics with it once all actors have
 // returned. With the verb %+v, and in a log of log/slog, it has the stack.
 type PanicError struct {
-	// Actor is the actor's name; "" for the handler of a logger.
-	Actor string
-	// Value is what panic was called with.
-	Value any
-	// Stack is the goroutine's stack at the panic, as [debug.Stack] gives it.
-	Stack []byte
+	Actor string // the actor's name; "" for the handler of a logger
+	Value any    // what panic was called with
+	Stack []byte // the goroutine's stack at the panic, as debug.Stack returns it
 }
 
 // Error names the actor and the value.
@@ -100,32 +88,26 @@ func (e *PanicError) Unwrap() error {
 func (e *PanicError) Code() int { return int(errPanic) }
 
 // Format is for package fmt: %+v adds the stack.
-func (e *PanicError) Format(f fmt.State, verb rune) { formatError(f, verb, e, string(e.Stack)) }
+func (e *PanicError) Format(f fmt.State, verb rune) {
+	text := e.Error()
+	if verb == 'v' && f.Flag('+') {
+		text += "\n\n" + string(e.Stack)
+	} else if verb == 'q' {
+		text = strconv.Quote(text)
+	}
+	io.WriteString(f, text)
+}
 
 // LogValue is for package log/slog: a group of the text and the stack.
 func (e *PanicError) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("message", e.Error()), slog.String("stack", string(e.Stack)))
 }
 
-// formatError writes the error's text, and with %+v more.
-func formatError(f fmt.State, verb rune, err error, more string) {
-	switch {
-	case verb == 'q':
-		fmt.Fprintf(f, "%q", err.Error())
-	case verb == 'v' && f.Flag('+') && more != "":
-		fmt.Fprintf(f, "%s\n\n%s", err.Error(), more)
-	default:
-		io.WriteString(f, err.Error())
-	}
-}
-
 // ActorError is what [Group.Run] returns when an actor that C code added, or a
 // stop by C code, ended the group with another code than 0.
 type ActorError struct {
-	// Actor is the actor's name; "": stopped from outside.
-	Actor string
-	// Message is what the actor said, or "".
-	Message string
+	Actor   string // the actor's name; "": stopped from outside
+	Message string // what the actor said, or ""
 	code    int
 }
 
@@ -134,11 +116,10 @@ func (e *ActorError) Code() int { return e.code }
 
 // Error names the actor, its code and its message.
 func (e *ActorError) Error() string {
-	text := "the group was stopped"
-	if e.Actor != "" {
-		text = fmt.Sprintf("actor %q ended the group", e.Actor)
+	text := fmt.Sprintf("actor %q ended the group with code %d", e.Actor, e.code)
+	if e.Actor == "" {
+		text = fmt.Sprintf("the group was stopped with code %d", e.code)
 	}
-	text = fmt.Sprintf("%s with code %d", text, e.code)
 	if e.Message != "" {
 		text += ": " + e.Message
 	}
@@ -147,10 +128,8 @@ func (e *ActorError) Error() string {
 
 // StuckActor is an actor that had not ended when the grace was over.
 type StuckActor struct {
-	// Index is the actor's, in order of addition.
-	Index int
-	// Name is the actor's name.
-	Name string
+	Index int // in order of addition
+	Name  string
 	// Execute and Interrupt say which function has not returned. Thread says
 	// that an execute of C code's has returned, but its thread has not ended.
 	Execute, Interrupt, Thread bool
@@ -163,55 +142,37 @@ type StuckActor struct {
 
 // StuckError is what [Group.Run] returns when the grace is over and some actors
 // have not ended (rule 10). What these still use must live on: leave the
-// process by [os.Exit]. With the verb %+v it has their stacks.
+// process by [os.Exit].
 type StuckError struct {
-	// Actors are the stuck ones, in order of addition.
-	Actors []StuckActor
-	// Cause is the error that ended the group; it may be nil.
-	Cause error
+	Actors []StuckActor // the stuck ones, in order of addition
+	Cause  error        // the error that ended the group; it may be nil
 }
 
 // Error names the stuck actors, which of their functions is stuck, and where.
 func (e *StuckError) Error() string {
-	var text strings.Builder
-	text.WriteString("the grace was over, and these had not returned:")
+	actors := make([]string, len(e.Actors))
 	for i, actor := range e.Actors {
-		var parts []string
-		for _, part := range []struct {
-			stuck       bool
-			what, stack string
-		}{
-			{actor.Execute, "execute", actor.ExecuteStack},
-			{actor.Interrupt, "interrupt", actor.InterruptStack},
-			{actor.Thread, "the end of its thread", ""},
-		} {
-			if part.stuck {
-				parts = append(parts, part.what+where(part.stack))
-			}
-		}
-		if i > 0 {
-			text.WriteByte(',')
-		}
-		fmt.Fprintf(&text, " %q (%s)", actor.Name, strings.Join(parts, "; "))
+		actors[i] = fmt.Sprintf("%q (%s)", actor.Name, strings.Join(actor.parts(), "; "))
 	}
+	text := "the grace was over, and these had not returned: " + strings.Join(actors, ", ")
 	if e.Cause != nil {
-		fmt.Fprintf(&text, "; the group was ended by: %v", e.Cause)
+		text += fmt.Sprintf("; the group was ended by: %v", e.Cause)
 	}
-	return text.String()
+	return text
 }
 
-// Format is for package fmt: %+v adds the stacks.
-func (e *StuckError) Format(f fmt.State, verb rune) {
-	var stacks strings.Builder
-	for _, actor := range e.Actors {
-		if actor.ExecuteStack != "" {
-			fmt.Fprintf(&stacks, "execute of %q:\n%s\n", actor.Name, actor.ExecuteStack)
-		}
-		if actor.InterruptStack != "" {
-			fmt.Fprintf(&stacks, "interrupt of %q:\n%s\n", actor.Name, actor.InterruptStack)
-		}
+// parts are what is stuck, and where.
+func (a *StuckActor) parts() (parts []string) {
+	if a.Execute {
+		parts = append(parts, "execute"+where(a.ExecuteStack))
 	}
-	formatError(f, verb, e, stacks.String())
+	if a.Interrupt {
+		parts = append(parts, "interrupt"+where(a.InterruptStack))
+	}
+	if a.Thread {
+		parts = append(parts, "the end of its thread")
+	}
+	return parts
 }
 
 // Unwrap returns the cause.
@@ -283,8 +244,3 @@ func message(err error) (text string) {
 
 // signalCode is what the code of a signal is counted from, as shells do.
 const signalCode = 128
-
-func signalNumber(sig os.Signal) int {
-	number, _ := sig.(syscall.Signal)
-	return int(number)
-}

@@ -30,13 +30,11 @@ type group struct {
 	logger      *slog.Logger
 
 	// mu guards the fields below, some of which never change once Run has begun.
-	mu     sync.Mutex
-	lib    *library // made at first use
-	actors []actor
-	// shared is whether the library runs actors of its own in the group.
-	shared bool
-	// chains is whether some of these may hand signals on to Go's handlers.
-	chains  bool
+	mu      sync.Mutex
+	lib     *library // made at first use
+	actors  []actor
+	shared  bool  // the library runs actors of its own in the group
+	native  bool  // some of these are C code's
 	stopped error // what Stop was given
 	stops   chan struct{}
 	err     error   // what Run returned
@@ -49,6 +47,7 @@ type group struct {
 	release func() // ends what listens for the library's actors
 	caused  bool
 	cause   error
+	stopsAt time.Time // when Run saw the cause
 	// panicked is the first panic of the run.
 	panicked atomic.Pointer[PanicError]
 }
@@ -67,13 +66,9 @@ type actor struct {
 type Order int
 
 const (
-	// OrderAdded interrupts the actors in the order in which they were added.
-	OrderAdded Order = iota
-	// OrderReverse interrupts the actor that was added last first.
-	OrderReverse
-	// OrderStaged is OrderReverse, but each actor has returned before the next
-	// is interrupted.
-	OrderStaged
+	OrderAdded   Order = iota // as added
+	OrderReverse              // the last added first
+	OrderStaged               // likewise, and each has returned before the next is interrupted
 )
 
 // Option is a setting of a group; see [New].
@@ -137,10 +132,10 @@ func (g *group) AddContext(parent context.Context, name string, execute func(con
 }
 
 func contextActor(parent context.Context, execute func(context.Context) error) (func() error, func(error), error) {
-	if parent == nil {
+	switch {
+	case parent == nil:
 		return nil, nil, nilArgument("parent")
-	}
-	if execute == nil {
+	case execute == nil:
 		return nil, nil, nilArgument("execute")
 	}
 	ctx, cancel := context.WithCancelCause(parent)
@@ -164,10 +159,10 @@ func (g *group) add(op, name string, execute func() error, interrupt func(error)
 }
 
 func checkFunctions(execute func() error, interrupt func(error)) error {
-	if execute == nil {
+	switch {
+	case execute == nil:
 		return nilArgument("execute")
-	}
-	if interrupt == nil {
+	case interrupt == nil:
 		return nilArgument("interrupt")
 	}
 	return nil
@@ -183,6 +178,7 @@ func (g *group) open() (err error) {
 		if g.graced {
 			grace = g.grace
 		}
+		g.stops = make(chan struct{})
 		g.lib, err = newLibrary(g.order, grace)
 	}
 	return err
@@ -210,12 +206,11 @@ func (g *group) AddSignals(signals ...os.Signal) {
 	}
 }
 
-// AddSystemd adds an actor, named "systemd", that tells the service manager that
-// started the process how the group is, by the protocol of sd_notify(3): READY=1
-// once all actors run; STOPPING=1, with the cause as STATUS, once the group
-// stops; and until then WATCHDOG=1, twice as often as the unit's WatchdogSec
-// asks. Without NOTIFY_SOCKET in the environment it only waits for the stop. If
-// the manager cannot be told, the actor ends the group with an [*ActorError].
+// AddSystemd adds an actor, named "systemd", that tells the service manager how
+// the group is (sd_notify(3)): READY=1 once all actors run; STOPPING=1, with the
+// cause as STATUS, once the group stops; and until then WATCHDOG=1, twice as
+// often as WatchdogSec asks. Without NOTIFY_SOCKET it only waits for the stop. If
+// it cannot tell the manager, it ends the group with an [*ActorError].
 //
 // It returns [ErrState] if the group runs or has run.
 func (g *group) AddSystemd() error {
@@ -238,18 +233,19 @@ func (g *group) AddNative(join func(group unsafe.Pointer) error) error {
 	return g.addForeign(true, actor{}, func() error { return join(unsafe.Pointer(g.lib.group)) })
 }
 
-// addForeign has actors of this kind added, which the library runs. Chain is
-// whether those that listen for signals hand them on to Go's handlers.
-func (g *group) addForeign(chain bool, kind actor, add func() error) error {
+// addForeign has actors of this kind added, which the library runs. Native is
+// whether C code adds them; then those that listen for signals hand them on to
+// Go's handlers.
+func (g *group) addForeign(native bool, kind actor, add func() error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err := g.open(); err != nil {
 		return err
 	}
-	if err := g.lib.chain(chain); err != nil {
+	if err := g.lib.chain(native); err != nil {
 		return err
 	}
-	g.shared, g.chains = true, g.chains || chain
+	g.shared, g.native = true, g.native || native
 	err := add()
 	for len(g.actors) < g.lib.count() {
 		g.actors = append(g.actors, kind)
@@ -279,20 +275,14 @@ func (g *group) Stop(err error) {
 func (g *group) Stopping() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.stops == nil {
-		g.stops = make(chan struct{})
-		if g.kept != nil && g.kept.Stopped || g.kept == nil && g.lib != nil && g.lib.stopping() {
-			close(g.stops)
-		}
+	if g.open() == nil && g.lib.stopping() {
+		g.closeStops()
 	}
 	return g.stops
 }
 
 // closeStops closes the channel of Stopping. With the lock.
 func (g *group) closeStops() {
-	if g.stops == nil {
-		return
-	}
 	select {
 	case <-g.stops:
 	default:

@@ -67,7 +67,10 @@ type SignalError struct {
 func (e SignalError) Error() string { return fmt.Sprintf("received signal %s", e.Signal) }
 
 // Code is 128 plus the signal's number, as shells show it.
-func (e SignalError) Code() int { return signalCode + signalNumber(e.Signal) }
+func (e SignalError) Code() int {
+	number, _ := e.Signal.(syscall.Signal)
+	return signalCode + int(number)
+}
 
 // Is is true for [ErrSignal].
 func (e SignalError) Is(target error) bool { return target == ErrSignal }

@@ -38,11 +38,10 @@ func HostOf(group unsafe.Pointer) (*Host, error) {
 // It returns a [*UsageError] if a function is nil, the name bad, or if the group
 // runs or has run ([ErrState]).
 func (h *Host) Add(name string, execute func() error, interrupt func(error)) error {
-	err := checkFunctions(execute, interrupt)
-	if err != nil {
-		return &UsageError{"Host.Add", name, err}
-	}
 	text, err := cName(name)
+	if wrong := checkFunctions(execute, interrupt); wrong != nil {
+		err = wrong
+	}
 	if err != nil {
 		return &UsageError{"Host.Add", name, err}
 	}
@@ -74,35 +73,28 @@ type guest struct {
 	interrupt func(error)
 }
 
-// run calls a function of the actor's, whatever it does (rule 12).
-func (a *guest) run(function func() error) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = newPanicError(a.name, value)
-		}
-	}()
-	return function()
-}
-
-// inGoroutine hands what became of the function to then, also if the goroutine
-// was left by runtime.Goexit.
-func (a *guest) inGoroutine(function func() error, then func(error)) {
+// call calls a function of the actor's in a goroutine, and hands then what
+// became of it, however it ends (rule 12).
+func (a *guest) call(function func() error, then func(error)) {
 	go func() {
-		err := error(ErrExited)
-		defer func() { then(err) }()
-		err = a.run(function)
+		err := ErrExited
+		defer func() {
+			if value := recover(); value != nil {
+				err = newPanicError(a.name, value)
+			}
+			then(err)
+		}()
+		err = function()
 	}()
 }
 
 //export goHostStart
 func goHostStart(done *C.rg_completion, handle C.uintptr_t) {
 	a := cgo.Handle(handle).Value().(*guest)
-	a.inGoroutine(a.execute, func(err error) {
-		C.rg_complete(done, C.int(codeOf(err)), cText(message(err)))
-	})
+	a.call(a.execute, func(err error) { C.rg_complete(done, C.int(codeOf(err)), cText(message(err))) })
 }
 
-// goHostInterrupt gives what went wrong in the interrupt, for the caller to
+// goHostInterrupt returns what went wrong in the interrupt, for the caller to
 // free, or NULL.
 //
 //export goHostInterrupt
@@ -113,7 +105,7 @@ func goHostInterrupt(actor, said *C.char, code C.int, handle C.uintptr_t) *C.cha
 		cause = &ActorError{Actor: C.GoString(actor), Message: C.GoString(said), code: int(code)}
 	}
 	ended := make(chan error)
-	a.inGoroutine(func() error { a.interrupt(cause); return nil }, func(err error) { ended <- err })
+	a.call(func() error { a.interrupt(cause); return nil }, func(err error) { ended <- err })
 	if err := <-ended; err != nil {
 		return C.CString(message(err))
 	}

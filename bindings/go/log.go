@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime/cgo"
 	"time"
@@ -38,14 +39,8 @@ type journal struct {
 	group    *group
 	handle   cgo.Handle
 	stopping time.Duration // -1 before
-	records  chan logRecord
+	records  chan slog.Record
 	done     chan struct{}
-}
-
-type logRecord struct {
-	level      slog.Level
-	message    string
-	attributes []slog.Attr
 }
 
 // openJournal starts the journal of a group with a logger. With the lock.
@@ -55,7 +50,7 @@ func (g *group) openJournal() *journal {
 	}
 	// As many as there can be: at most seven events an actor, and the group's.
 	room := 7*len(g.actors) + 4
-	j := &journal{group: g, stopping: -1, records: make(chan logRecord, room), done: make(chan struct{})}
+	j := &journal{group: g, stopping: -1, records: make(chan slog.Record, room), done: make(chan struct{})}
 	j.handle = cgo.NewHandle(j)
 	g.lib.observe(uintptr(j.handle))
 	go j.write(g.logger)
@@ -71,18 +66,20 @@ func (j *journal) write(logger *slog.Logger) {
 		}
 	}()
 	for r := range j.records {
-		logger.LogAttrs(context.Background(), r.level, r.message, r.attributes...)
+		if logger.Enabled(context.Background(), r.Level) {
+			_ = logger.Handler().Handle(context.Background(), r) // log/slog ignores it, too
+		}
 	}
 }
 
-// close waits for the last records to be written, no longer than the limit.
-func (j *journal) close(limit time.Duration) {
+// close waits for the last records, no longer than lastRecords and the grace.
+func (j *journal) close(graceLeft time.Duration) {
 	if j == nil {
 		return
 	}
 	j.handle.Delete()
 	close(j.records)
-	timer := time.NewTimer(limit)
+	timer := time.NewTimer(max(leastWait, min(graceLeft, lastRecords)))
 	defer timer.Stop()
 	select {
 	case <-j.done:
@@ -90,65 +87,53 @@ func (j *journal) close(limit time.Duration) {
 	}
 }
 
-// logLimit is how long Run, at its end, waits for the journal.
-func (g *group) logLimit() time.Duration {
-	if !g.graced || g.journal == nil {
-		return lastRecords
-	}
-	summary := g.lib.summary()
-	left := g.grace - (summary.Duration - summary.StoppingAfter)
-	return max(leastWait, min(left, lastRecords))
+// events are how events are logged.
+var events = map[C.int]struct {
+	level   slog.Level
+	message string
+}{
+	C.RG_EVENT_STARTED:      {slog.LevelDebug, "actor started"},
+	C.RG_EVENT_RETURNED:     {slog.LevelDebug, "actor returned"},
+	C.RG_EVENT_STOPPING:     {slog.LevelInfo, "group stopping"},
+	C.RG_EVENT_INTERRUPTING: {slog.LevelDebug, "interrupting actor"},
+	C.RG_EVENT_INTERRUPTED:  {slog.LevelDebug, "interrupt returned"},
+	C.RG_EVENT_STUCK:        {slog.LevelError, "actor stuck"},
+	C.RG_EVENT_STOPPED:      {slog.LevelInfo, "group stopped"},
 }
 
 //export goObserve
 func goObserve(e *C.rg_event, handle C.uintptr_t) {
 	j := cgo.Handle(handle).Value().(*journal)
-	at, index := time.Duration(e.time_ns), int(e.index)
-	r := logRecord{level: slog.LevelDebug, attributes: []slog.Attr{slog.Duration("at", at)}}
-	if j.stopping >= 0 && at-j.stopping >= slowStop {
-		r.level = slog.LevelInfo
-	}
+	event, at, index := events[e.kind], time.Duration(e.time_ns), int(e.index)
+	r := slog.NewRecord(time.Now(), event.level, event.message, 0)
+	r.AddAttrs(slog.Duration("at", at))
 	if index >= 0 {
-		r.attributes = append(r.attributes, slog.String("actor", C.GoString(e.actor)))
+		r.AddAttrs(slog.String("actor", C.GoString(e.actor)))
+	}
+	if j.stopping >= 0 && at-j.stopping >= slowStop {
+		r.Level = max(r.Level, slog.LevelInfo)
 	}
 	var err error
-	hasCode := false
 	switch e.kind {
-	case C.RG_EVENT_STARTED:
-		r.message = "actor started"
-	case C.RG_EVENT_RETURNED:
-		r.message, hasCode = "actor returned", true
-		err = j.group.errorOf(index, int(e.code))
 	case C.RG_EVENT_STOPPING:
-		r.level, r.message, hasCode = slog.LevelInfo, "group stopping", true
-		err = j.group.errorOf(index, int(e.code))
 		j.stopping = at
-	case C.RG_EVENT_INTERRUPTING:
-		r.message = "interrupting actor"
-	case C.RG_EVENT_INTERRUPTED:
-		r.message = "interrupt returned"
-		if complaint := C.GoString(e.message); complaint != "" {
-			r.attributes = append(r.attributes, slog.String("complaint", complaint))
-		}
-		err = j.group.actors[index].interruptErr
-	case C.RG_EVENT_STUCK:
-		r.level, r.message = slog.LevelError, "actor stuck"
+		fallthrough
+	case C.RG_EVENT_RETURNED:
+		err = j.group.errorOf(index, int(e.code))
+		fallthrough
 	case C.RG_EVENT_STOPPED:
-		r.level, r.message, hasCode = slog.LevelInfo, "group stopped", true
-	default:
-		return
-	}
-	if hasCode {
-		r.attributes = append(r.attributes, slog.Int("code", int(e.code)))
+		r.AddAttrs(slog.Int("code", int(e.code)))
+	case C.RG_EVENT_INTERRUPTED:
+		err = j.group.actors[index].interruptErr
+		if said := C.GoString(e.message); err == nil && said != "" {
+			err = errors.New(said) // of C code's
+		}
 	}
 	if err != nil {
-		if _, panicked := err.(*PanicError); panicked && e.kind != C.RG_EVENT_STOPPING {
-			r.level = slog.LevelError
+		if _, panicked := err.(*PanicError); panicked {
+			r.Level = slog.LevelError
 		}
-		r.attributes = append(r.attributes, slog.Any("error", err))
+		r.AddAttrs(slog.Any("error", err))
 	}
-	select {
-	case j.records <- r:
-	default: // never: there is room for all
-	}
+	j.records <- r // never waits: there is room for all
 }

@@ -16,18 +16,12 @@ import (
 
 // The library's errors.
 const (
-	// ErrInvalid is an argument that cannot be right. Nothing was changed.
-	ErrInvalid Error = C.RG_EINVAL
-	// ErrState is a call that comes too late: the group runs or has run.
-	ErrState Error = C.RG_ESTATE
-	// ErrMemory is that no memory or no file descriptor is left.
-	ErrMemory Error = C.RG_ENOMEM
-	// ErrSpawn is that a thread for an actor of C code could not be had.
-	ErrSpawn Error = C.RG_ESPAWN
-	// ErrTimedOut is that the grace was over; see [StuckError].
-	ErrTimedOut Error = C.RG_ETIMEDOUT
-
-	errPanic Error = C.RG_EPANIC
+	ErrInvalid  Error = C.RG_EINVAL    // an argument is wrong; nothing was changed
+	ErrState    Error = C.RG_ESTATE    // too late: the group runs or has run
+	ErrMemory   Error = C.RG_ENOMEM    // no memory or no file descriptor is left
+	ErrSpawn    Error = C.RG_ESPAWN    // a thread for an actor of C code could not be had
+	ErrTimedOut Error = C.RG_ETIMEDOUT // the grace was over; see [StuckError]
+	errPanic    Error = C.RG_EPANIC
 )
 
 // Version returns the library's version, "0.1.0" say.
@@ -101,11 +95,7 @@ func (l *library) add(name string) error {
 // chain sets whether the signal actors added from now on also hand a signal on
 // to Go's handlers.
 func (l *library) chain(on bool) error {
-	number := 0
-	if on {
-		number = 1
-	}
-	return failure(C.rg_set_chain_signals(l.group, C.int(number)))
+	return failure(C.rg_set_chain_signals(l.group, map[bool]C.int{true: 1}[on]))
 }
 
 func (l *library) addSignals(signals []C.int) error {
@@ -122,18 +112,13 @@ func (l *library) stopping() bool { return C.rg_stopping(l.group) == 1 }
 
 func (l *library) begin() error { return failure(C.rg_drive_begin(l.group)) }
 
-// A step is what the driver does next.
-type step struct {
-	kind C.int
-	// value is the index of the actor to interrupt, or how many nanoseconds to
-	// wait (-1: without a limit), or the code of the run.
-	value int64
-}
+// step is what Run does next: of which kind, and with which value.
+type step = C.go_step
 
 const (
-	stepInterrupt = C.RG_STEP_INTERRUPT
-	stepWait      = C.RG_STEP_WAIT
-	stepFinish    = C.RG_STEP_FINISH
+	stepInterrupt = C.RG_STEP_INTERRUPT // the value is the index of the actor
+	stepWait      = C.RG_STEP_WAIT      // so many nanoseconds; -1: without a limit
+	stepFinish    = C.RG_STEP_FINISH    // the value is the run's code
 )
 
 func (l *library) next() step {
@@ -142,19 +127,20 @@ func (l *library) next() step {
 	if next.kind < 0 {
 		panic("rungroup: rg_drive_next: " + Error(next.kind).Error())
 	}
-	return step{next.kind, int64(next.value)}
+	return next
 }
 
 // returned posts the return of an execute, and reports whether to wake Run.
 func (l *library) returned(index, code int, message string) (wake bool) {
-	bits := C.rg_drive_return(l.group, C.size_t(index), C.int(code), cText(message))
-	runtime.KeepAlive(l)
-	return bits > 0 && bits&C.RG_DRIVE_WAKE != 0
+	return l.posted(C.rg_drive_return(l.group, C.size_t(index), C.int(code), cText(message)))
 }
 
 // interrupted posts the return of an interrupt, and reports whether to wake Run.
 func (l *library) interrupted(index int, complaint string) (wake bool) {
-	bits := C.rg_drive_interrupted(l.group, C.size_t(index), cText(complaint))
+	return l.posted(C.rg_drive_interrupted(l.group, C.size_t(index), cText(complaint)))
+}
+
+func (l *library) posted(bits C.int) (wake bool) {
 	runtime.KeepAlive(l)
 	return bits > 0 && bits&C.RG_DRIVE_WAKE != 0
 }
@@ -245,60 +231,17 @@ func (l *library) summary() *Report {
 		Code: int(s.code), Finished: s.finished != 0, Stopped: s.stopping != 0,
 		Cause: int(s.cause_index), CauseCode: int(s.cause_code), Message: C.GoString(s.cause_message),
 		StoppingAfter: time.Duration(s.stopping_ns), Duration: time.Duration(s.end_ns),
-		started: time.Duration(s.started_ns), grace: time.Duration(s.grace_ns), order: Order(s.order),
+		text: l.format(C.RG_FORMAT_TEXT), trace: l.format(C.RG_FORMAT_TRACE),
 	}
 	runtime.KeepAlive(l)
 	return report
 }
 
-const (
-	formatText  = C.RG_FORMAT_TEXT
-	formatTrace = C.RG_FORMAT_TRACE
-)
-
-// format has the library write a report that Go has kept.
-func (report *Report) format(format C.int) string {
-	var texts []*C.char
-	text := func(s string) *C.char {
-		texts = append(texts, C.CString(strings.ReplaceAll(s, "\x00", "\uFFFD")))
-		return texts[len(texts)-1]
-	}
-	defer func() {
-		for _, text := range texts {
-			C.free(unsafe.Pointer(text))
-		}
-	}()
-	actors := make([]C.rg_actor_report, len(report.Actors))
-	for i := range actors {
-		a := &report.Actors[i]
-		actors[i] = C.rg_actor_report{
-			size: C.sizeof_rg_actor_report, name: text(a.Name), state: C.int(a.State), code: C.int(a.Code),
-			message: text(a.Message), complaint: text(a.Complaint), stuck: a.stuckBits(),
-			started_ns: C.int64_t(a.Started), returned_ns: C.int64_t(a.Returned),
-			interrupting_ns: C.int64_t(a.Interrupting), interrupted_ns: C.int64_t(a.Interrupted),
-		}
-	}
-	s := C.rg_summary{
-		size: C.sizeof_rg_summary, finished: bit(report.Finished, 1), code: C.int(report.Code),
-		stopping: bit(report.Stopped, 1), cause_code: C.int(report.CauseCode),
-		cause_index: C.int64_t(report.Cause), cause_message: text(report.Message),
-		started_ns: C.int64_t(report.started), stopping_ns: C.int64_t(report.StoppingAfter),
-		end_ns: C.int64_t(report.Duration), grace_ns: C.int64_t(report.grace), order: C.int(report.order),
-	}
-	first, count := unsafe.SliceData(actors), C.size_t(len(actors))
-	buffer := make([]byte, C.rg_format_summary(&s, first, count, format, nil, 0)+1)
-	C.rg_format_summary(&s, first, count, format, (*C.char)(unsafe.Pointer(&buffer[0])), C.size_t(len(buffer)))
-	return string(buffer[:len(buffer)-1])
-}
-
-func (a *ActorReport) stuckBits() C.int {
-	return bit(a.StuckExecute, C.RG_STUCK_EXECUTE) | bit(a.StuckInterrupt, C.RG_STUCK_INTERRUPT) |
-		bit(a.StuckThread, C.RG_STUCK_THREAD)
-}
-
-func bit(set bool, value C.int) C.int {
-	if set {
-		return value
-	}
-	return 0
+// format has the library write the report.
+func (l *library) format(format C.int) string {
+	const grows = 1 << 10 // what may be added while the group runs
+	buffer := make([]byte, C.rg_format_report(l.group, format, nil, 0)+grows)
+	length := C.rg_format_report(l.group, format, (*C.char)(unsafe.Pointer(&buffer[0])), C.size_t(len(buffer)))
+	runtime.KeepAlive(l)
+	return string(buffer[:min(int(length), len(buffer)-1)])
 }

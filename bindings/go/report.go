@@ -12,27 +12,19 @@ import (
 type State int
 
 const (
-	// StateAdded is that the actor was not started.
-	StateAdded State = iota
-	// StateRunning is that its execute has not returned.
-	StateRunning
-	// StateReturned is that its execute has returned.
-	StateReturned
-	// StatePanicked is that its execute panicked, or left its goroutine.
-	StatePanicked
+	StateAdded    State = iota // not started
+	StateRunning               // its execute has not returned
+	StateReturned              // its execute has returned
+	StatePanicked              // its execute panicked, or left its goroutine
 )
 
 // Report is what became of a group and its actors. It is a copy, which nothing
 // changes any more.
 type Report struct {
-	// Err is what Run returned; nil before.
-	Err error
-	// Code is what C's rg_run would have returned; 0 before.
-	Code int
-	// Finished is whether the run is over.
-	Finished bool
-	// Stopped is whether stopping has begun; then there is a cause.
-	Stopped bool
+	Err      error // what Run returned; nil before
+	Code     int   // what C's rg_run would have returned; 0 before
+	Finished bool  // the run is over
+	Stopped  bool  // stopping has begun; then there is a cause
 	// Cause is the index of the actor that ended the group (rule 4); -1: a
 	// Stop, or stopping has not begun.
 	Cause int
@@ -41,46 +33,37 @@ type Report struct {
 	CauseCode int
 	// Message is the text of the cause's error, "" if it is nil; of a panic,
 	// the text of its value.
-	Message string
-	// StoppingAfter is how long after the run's begin stopping began.
-	StoppingAfter time.Duration
-	// Duration is how long the run took, or has taken.
-	Duration time.Duration
-	// Actors are in order of addition.
-	Actors []ActorReport
+	Message       string
+	StoppingAfter time.Duration // from the run's begin to stopping's; -1: not yet
+	Duration      time.Duration // how long the run took, or has taken
+	Actors        []ActorReport // in order of addition
 
-	started, grace time.Duration
-	order          Order
+	text, trace string
 }
 
 // ActorReport is what became of an actor. Times are since the run's begin; -1:
 // it has not happened.
 type ActorReport struct {
-	// Name is the actor's name.
-	Name string
-	// State is how far it has come.
+	Name  string
 	State State
 	// Err is what its execute returned; for an actor of C code an [*ActorError]
-	// if the code is not 0.
-	Err error
-	// Code is the code of that error; see CauseCode of [Report].
-	Code int
-	// Message is the text of that error, or what C code said.
+	// if the code is not 0. Code and Message are that error's, or what C code
+	// said; see [Report].
+	Err     error
+	Code    int
 	Message string
 	// InterruptErr is what went wrong in its interrupt: a [*PanicError], or
-	// [ErrExited]. Nil for an actor of C code.
+	// [ErrExited]; nil for an actor of C code. Complaint is its text, or what C
+	// code said.
 	InterruptErr error
-	// Complaint is the text of that error, or what C code said.
-	Complaint string
+	Complaint    string
 	// StuckExecute and StuckInterrupt are which functions had not returned when
 	// the grace was over. StuckThread is that an execute of C code's had
 	// returned, but its thread had not ended.
 	StuckExecute, StuckInterrupt, StuckThread bool
-	// Started and Returned are when its execute was called and returned.
-	Started, Returned time.Duration
-	// Interrupting and Interrupted are when its interrupt was called and
-	// returned.
-	Interrupting, Interrupted time.Duration
+	// Started and Returned are when its execute was called and returned;
+	// Interrupting and Interrupted when its interrupt was.
+	Started, Returned, Interrupting, Interrupted time.Duration
 }
 
 // Report returns what became of the actors, before, during or after Run. Any
@@ -127,7 +110,7 @@ func (g *group) name(index int) string { return g.lib.actor(index).Name }
 // stacks of panics.
 func (report *Report) String() string {
 	var text strings.Builder
-	text.WriteString(report.format(formatText))
+	text.WriteString(report.text)
 	for _, actor := range report.Actors {
 		for _, err := range []error{actor.Err, actor.InterruptErr} {
 			if panicked, ok := err.(*PanicError); ok {
@@ -140,4 +123,4 @@ func (report *Report) String() string {
 
 // Trace returns the report as JSON in the trace event form, which trace viewers
 // open.
-func (report *Report) Trace() string { return report.format(formatTrace) }
+func (report *Report) Trace() string { return report.trace }

@@ -112,7 +112,7 @@ func (g *group) drive(next step) {
 // execute runs an actor, and posts its return, however it ends (rule 12).
 func (g *group) execute(index int) {
 	if g.graced {
-		g.label(index, inExecute)
+		g.label(index, "execute")
 	}
 	a := &g.actors[index]
 	err := ErrExited
@@ -147,7 +147,7 @@ func (g *group) interrupt(index int) {
 
 // interruptLabelled is interrupt in a goroutine of its own, of a run with a grace.
 func (g *group) interruptLabelled(index int) {
-	g.label(index, inInterrupt)
+	g.label(index, "interrupt")
 	g.interrupt(index)
 }
 
@@ -204,7 +204,7 @@ func (g *group) setCause() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if ok {
-		g.caused, g.cause = true, g.errorOf(index, code)
+		g.caused, g.cause, g.stopsAt = true, g.errorOf(index, code), time.Now()
 		g.closeStops()
 	}
 }
@@ -235,19 +235,21 @@ func (g *group) finish(last step) {
 	if Error(last.value) == ErrTimedOut {
 		stuck = g.findStuck()
 	}
-	limit := g.logLimit()
 	g.mu.Lock()
 	g.err = g.cause
 	if stuck != nil {
 		g.err = stuck
 	}
-	if g.shared {
-		// C code's release functions wait for it.
+	if g.native { // C code's release functions wait for it.
 		g.kept = g.report()
 		g.lib.free()
 	}
 	g.mu.Unlock()
-	g.journal.close(limit)
+	left := lastRecords
+	if g.graced {
+		left = g.grace - time.Since(g.stopsAt)
+	}
+	g.journal.close(left)
 }
 
 // news is readable when the library has something new to say because of actors
@@ -285,7 +287,7 @@ func (g *group) listen(news *os.File) (end func()) {
 	// Signals that the library hands on to Go's handlers end the process, unless
 	// some channel asks for them.
 	unread := make(chan os.Signal, 1)
-	if signals := listens(); g.chains && len(signals) > 0 {
+	if signals := listens(); g.native && len(signals) > 0 {
 		signal.Notify(unread, signals...)
 	}
 	return func() {

@@ -11,21 +11,15 @@ import (
 	"strings"
 )
 
-// The labels of a goroutine that runs a function of an actor (see package
-// runtime/pprof): the actor's name, for whoever looks at a profile; and what
-// no other function of an actor in this process has, by which findStuck knows
-// the goroutine. Goroutines that an actor starts inherit both.
+// The labels of a goroutine that runs a function of an actor in a run with a
+// grace (see package runtime/pprof): the actor's name, for whoever looks at a
+// profile; and what no other function of an actor in this process has, by which
+// findStuck knows the goroutine. Goroutines that an actor starts inherit both.
 const (
 	labelActor    = "rungroup_actor"
 	labelFunction = "rungroup_function"
 )
 
-const (
-	inExecute   = "execute"
-	inInterrupt = "interrupt"
-)
-
-// functionID is the value of [labelFunction].
 func (g *group) functionID(index int, function string) string {
 	return g.id + "." + strconv.Itoa(index) + " " + function
 }
@@ -54,10 +48,10 @@ func (g *group) findStuck() *StuckError {
 	for i := range err.Actors {
 		actor := &err.Actors[i]
 		if actor.Execute {
-			actor.ExecuteStack = stacks[g.functionID(actor.Index, inExecute)]
+			actor.ExecuteStack = stacks[g.functionID(actor.Index, "execute")]
 		}
 		if actor.Interrupt {
-			actor.InterruptStack = stacks[g.functionID(actor.Index, inInterrupt)]
+			actor.InterruptStack = stacks[g.functionID(actor.Index, "interrupt")]
 		}
 	}
 	return err
@@ -105,28 +99,26 @@ func actorStack(goroutine string) (string, bool) {
 	return "", false
 }
 
-// where is the first frame of a stack outside of Go's standard library.
+// where is the first frame of a stack outside of Go's standard library, or the
+// first: " in main.serve at main.go:52".
 func where(stack string) string {
 	lines := strings.Split(stack, "\n")
-	if len(lines) < 2 {
-		return ""
-	}
-	at := 0
 	for i := 0; i+1 < len(lines); i += 2 {
 		if !isStandard(lines[i], lines[i+1]) {
-			at = i
+			lines = lines[i:]
 			break
 		}
 	}
-	return " in " + lines[at] + " at " + path.Base(strings.TrimSpace(lines[at+1]))
+	if len(lines) < 2 {
+		return ""
+	}
+	return " in " + lines[0] + " at " + path.Base(lines[1])
 }
 
-// isStandard is whether a function is one of Go's standard library. Its file is
-// then GOROOT/src/net/http/server.go, say, for the package net/http.
+// isStandard is whether a function is of a package like net/http, in a folder
+// like GOROOT/src/net/http.
 func isStandard(function, file string) bool {
 	directory, name := path.Split(function)
 	name, _, _ = strings.Cut(name, ".")
-	root, _, _ := strings.Cut(directory+name, "/")
-	return root != "main" && !strings.Contains(root, ".") &&
-		strings.HasSuffix(path.Dir(strings.TrimSpace(file)), "src/"+directory+name)
+	return strings.HasSuffix(path.Dir(strings.TrimSpace(file)), "src/"+directory+name)
 }
