@@ -53,6 +53,7 @@ tests() {
     fi
     dynamic
     drop_in
+    linked
     no_cgo
     echo "$(grep -c '^--- PASS' "$log") passed, $(grep -c '^--- FAIL' "$log") failed"
     return "$status"
@@ -92,6 +93,29 @@ drop_in() {
         sed "s|\"$theirs\"|run \"rungroup\"|" "$from/$file" >"$ours/$file"
     done
     run_tests "the tests of oklog/run" go -C "$ours" test -v -count=1 .
+}
+
+# A module of its own: linked statically it needs no library, otherwise none of
+# the compiler's; it can be vendored; and a missing object is said in a sentence.
+linked() {
+    local ours=$root/build/linked object=internal/archive/rungroup_linux_$(go env GOARCH).syso said
+    rm -rf "$ours"
+    mkdir "$ours"
+    cp -r bindings/go "$ours/rungroup"
+    cp examples/first.go "$ours/main.go"
+    (
+        cd "$ours"
+        printf 'module linked\n\ngo 1.21\n\nrequire rungroup v0.0.0\n\nreplace rungroup => ./rungroup\n' >go.mod
+        go build -o plain . && ! ldd plain | grep libgcc
+        go build -ldflags '-linkmode external -extldflags -static' -o static . && ! ldd static
+        go mod vendor && cmp "rungroup/$object" "vendor/rungroup/$object" && go build -mod=vendor -o vendored .
+    ) >>"$log" 2>&1 || {
+        status=1
+        tail -20 "$log"
+    }
+    rm -r "$ours/vendor" "$ours/rungroup/$object"
+    said=$(cd "$ours" && go build . 2>&1) && status=1
+    [[ $said == *"internal/archive has no rungroup_linux_"* ]] || { echo "without the object: $said"; status=1; }
 }
 
 # Without cgo the compiler says why it cannot be.

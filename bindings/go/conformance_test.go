@@ -120,7 +120,7 @@ func (e *codeError) Code() int     { return e.code }
 
 func numberOf(word string) int {
 	named := map[string]Error{"RG_EINVAL": ErrInvalid, "RG_ESTATE": ErrState,
-		"RG_ETIMEDOUT": ErrTimedOut, "RG_EPANIC": errPanic, "RG_ESPAWN": ErrSpawn, "RG_ENOMEM": ErrMemory}
+		"RG_ETIMEDOUT": ErrTimedOut, "RG_EPANIC": ErrExited, "RG_ESPAWN": ErrSpawn, "RG_ENOMEM": ErrMemory}
 	if code, ok := named[word]; ok {
 		return int(code)
 	}

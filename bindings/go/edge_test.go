@@ -51,11 +51,11 @@ func TestCodes(t *testing.T) {
 		{SignalError{syscall.SIGINT}, 130},
 		{wrap(&SignalError{syscall.SIGTERM}), 143},
 		{wrap(SignalError{syscall.SIGTERM}), 143},
-		{ErrExited, int(errPanic)},
-		{wrap(ErrExited), int(errPanic)},
-		{wrap(&PanicError{}), int(errPanic)},
+		{ErrExited, int(ErrExited)},
+		{wrap(ErrExited), int(ErrExited)},
+		{wrap(&PanicError{}), int(ErrExited)},
 		{&StuckError{}, int(ErrTimedOut)},
-		{noBad, 1}, {noExit, 1}, {noPanic, int(errPanic)}, {noStuck, int(ErrTimedOut)},
+		{noBad, 1}, {noExit, 1}, {noPanic, int(ErrExited)}, {noStuck, int(ErrTimedOut)},
 		{wrap(noBad), 1},
 	} {
 		if code := codeOf(c.err); code != c.code {
@@ -396,5 +396,25 @@ func stuckAmongMany(t *testing.T, inners int) {
 		if !strings.Contains(err.Error(), fmt.Sprintf("%q (%s", actor.Name, want.where)) {
 			t.Error(actor.Name, err)
 		}
+	}
+}
+
+// An actor's error that has the code of ErrTimedOut, a nested group's say, is not
+// taken for this group's.
+func TestNestedStuckError(t *testing.T) {
+	end := make(chan struct{})
+	defer close(end)
+	inner := New(WithGrace(10 * time.Millisecond))
+	inner.AddNamed("deaf", func() error { blockHere(end); return nil }, func(error) {})
+	inner.Add(returns(nil))
+	outer := New(WithGrace(time.Minute))
+	outer.AddNamed("outer", inner.Run, inner.Stop)
+	outer.Add(waiter(nil))
+	var stuck *StuckError
+	if err := finishes(t, outer); !errors.As(err, &stuck) || stuck.Actors[0].Name != "deaf" {
+		t.Error(err)
+	}
+	if actor := outer.Report().Actors[1]; actor.State != StateReturned {
+		t.Error(actor)
 	}
 }

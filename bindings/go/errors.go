@@ -2,6 +2,9 @@
 
 package rungroup
 
+// #include "rungroup.h"
+import "C"
+
 import (
 	"fmt"
 	"io"
@@ -13,6 +16,15 @@ import (
 // Error is one of the library's own errors; its text says what to do about it.
 type Error int
 
+const (
+	ErrInvalid  Error = C.RG_EINVAL    // an argument is wrong; nothing was changed
+	ErrState    Error = C.RG_ESTATE    // too late: the group runs or has run
+	ErrMemory   Error = C.RG_ENOMEM    // no memory or no file descriptor is left
+	ErrSpawn    Error = C.RG_ESPAWN    // a thread for an actor of C code could not be had
+	ErrTimedOut Error = C.RG_ETIMEDOUT // the grace was over; see [StuckError]
+	ErrExited   Error = C.RG_EPANIC    // an actor left its goroutine by [runtime.Goexit] (rule 12)
+)
+
 // Error says what is wrong and what to do about it.
 func (e Error) Error() string {
 	switch e {
@@ -22,21 +34,14 @@ func (e Error) Error() string {
 		return "the group runs or has run: a group runs once, and everything is added before Run"
 	case ErrTimedOut:
 		return "the grace was over and some actors had not returned"
+	case ErrExited:
+		return "the actor left its goroutine without returning (runtime.Goexit)"
 	}
-	return libraryText(e)
+	return C.GoString(C.rg_strerror(C.int(e)))
 }
 
-// exited is the type of [ErrExited].
-type exited struct{}
-
-func (exited) Error() string {
-	return "the actor left its goroutine without returning (runtime.Goexit)"
-}
-func (exited) Code() int { return int(errPanic) }
-
-// ErrExited is the error of an actor whose goroutine ended without returning,
-// by [runtime.Goexit] (rule 12).
-var ErrExited error = exited{}
+// Code is the error's number in C.
+func (e Error) Code() int { return int(e) }
 
 // UsageError is what the Add functions panic with: nothing was added (rule 14).
 type UsageError struct {
@@ -47,11 +52,7 @@ type UsageError struct {
 
 // Error names the function, the actor and the remedy.
 func (e *UsageError) Error() string {
-	text := "rungroup: " + e.Op
-	if e.Actor != "" {
-		text += " " + strconv.Quote(e.Actor)
-	}
-	return fmt.Sprintf("%s: %v", text, e.Err)
+	return fmt.Sprintf("rungroup: %s %q: %v", e.Op, e.Actor, e.Err)
 }
 
 // Unwrap returns Err.
@@ -85,7 +86,7 @@ func (e *PanicError) Unwrap() error {
 }
 
 // Code is the code of a panic in a report.
-func (e *PanicError) Code() int { return int(errPanic) }
+func (e *PanicError) Code() int { return int(ErrExited) }
 
 // Format is for package fmt: %+v adds the stack.
 func (e *PanicError) Format(f fmt.State, verb rune) {
@@ -150,29 +151,26 @@ type StuckError struct {
 
 // Error names the stuck actors, which of their functions is stuck, and where.
 func (e *StuckError) Error() string {
-	actors := make([]string, len(e.Actors))
-	for i, actor := range e.Actors {
-		actors[i] = fmt.Sprintf("%q (%s)", actor.Name, strings.Join(actor.parts(), "; "))
+	text := "the grace was over, and these had not returned:"
+	separator := " "
+	for _, actor := range e.Actors {
+		var parts []string
+		if actor.Execute {
+			parts = append(parts, "execute"+where(actor.ExecuteStack))
+		}
+		if actor.Interrupt {
+			parts = append(parts, "interrupt"+where(actor.InterruptStack))
+		}
+		if actor.Thread {
+			parts = append(parts, "the end of its thread")
+		}
+		text += fmt.Sprintf("%s%q (%s)", separator, actor.Name, strings.Join(parts, "; "))
+		separator = ", "
 	}
-	text := "the grace was over, and these had not returned: " + strings.Join(actors, ", ")
 	if e.Cause != nil {
 		text += fmt.Sprintf("; the group was ended by: %v", e.Cause)
 	}
 	return text
-}
-
-// parts are what is stuck, and where.
-func (a *StuckActor) parts() (parts []string) {
-	if a.Execute {
-		parts = append(parts, "execute"+where(a.ExecuteStack))
-	}
-	if a.Interrupt {
-		parts = append(parts, "interrupt"+where(a.InterruptStack))
-	}
-	if a.Thread {
-		parts = append(parts, "the end of its thread")
-	}
-	return parts
 }
 
 // Unwrap returns the cause.
@@ -190,17 +188,15 @@ func codeOf(err error) (code int) {
 	if err == nil {
 		return 0
 	}
-	// Methods of a typed nil panic, for example.
 	defer func() {
-		if recover() != nil {
+		if recover() != nil { // a method of a typed nil, for example
 			code = 1
 		}
 	}()
-	code, found := findCode(err)
-	if !found {
-		code = 1
+	if code, found := findCode(err); found {
+		return code
 	}
-	return code
+	return 1
 }
 
 // findCode is errors.As for two methods, which costs an actor's goroutine more
@@ -233,14 +229,11 @@ func message(err error) (text string) {
 			text = fmt.Sprint(err) // which survives that
 		}
 	}()
-	if panicked, ok := err.(*PanicError); ok {
+	switch panicked, ok := err.(*PanicError); {
+	case ok:
 		return fmt.Sprint(panicked.Value)
-	}
-	if err == ErrExited {
+	case err == ErrExited:
 		return "runtime.Goexit"
 	}
 	return err.Error()
 }
-
-// signalCode is what the code of a signal is counted from, as shells do.
-const signalCode = 128

@@ -13,15 +13,14 @@ import (
 )
 
 // Group collects actors and runs them at the same time. When one returns, all
-// are interrupted. The zero value is an empty group, whose Run waits for its
-// actors without a limit; [New] makes one with options. Any goroutine may call
-// its methods at any time. A Group must not be copied once Run was called.
+// are interrupted. The zero value is an empty group without a grace; [New] makes
+// one with options. Any goroutine may call its methods at any time. A Group must
+// not be copied once Run was called.
 type Group struct{ group }
 
-// group is a Group's state, and has the methods that oklog/run's Group does not
-// have. They are promoted to Group from one level deeper than Add and Run: in a
-// struct that embeds a Group beside, say, a server with a method Stop, that
-// method stays the one that is meant.
+// group is a Group's state, and has the methods beyond oklog/run's. They are one
+// level deeper than Add and Run: in a program's struct that embeds a Group and,
+// say, a server with a method Stop, that method stays the one that is meant.
 type group struct {
 	order       Order
 	grace       time.Duration
@@ -29,9 +28,8 @@ type group struct {
 	panicErrors bool
 	logger      *slog.Logger
 
-	// mu guards the fields below, some of which never change once Run has begun.
-	mu      sync.Mutex
-	lib     *library // made at first use
+	mu      sync.Mutex // guards what follows; some of it does not change during a run
+	lib     *library   // made at first use
 	actors  []actor
 	shared  bool  // the library runs actors of its own in the group
 	native  bool  // some of these are C code's
@@ -40,16 +38,15 @@ type group struct {
 	err     error   // what Run returned
 	kept    *Report // of a group of which the library's part is freed
 
-	// Set when the run begins, for its goroutines.
-	id      string
-	wake    chan struct{}
-	journal *journal
-	release func() // ends what listens for the library's actors
-	caused  bool
-	cause   error
-	stopsAt time.Time // when Run saw the cause
-	// panicked is the first panic of the run.
-	panicked atomic.Pointer[PanicError]
+	// Of the run.
+	id       string
+	wake     chan struct{}
+	journal  *journal
+	release  func() // ends what listens for the library's actors
+	caused   bool
+	cause    error
+	stopsAt  time.Time                  // when Run saw the cause
+	panicked atomic.Pointer[PanicError] // the first panic
 }
 
 // actor is one that Go runs, or one that the library runs, without functions.
@@ -76,9 +73,8 @@ type Option func(*Group)
 
 // WithGrace makes [Group.Run] return at most this long after stopping began,
 // with a [*StuckError] if something has not returned by then (rule 10). Each
-// interrupt then has a goroutine of its own, so that one that blocks does not
-// hold up the next. The grace is rounded up to milliseconds; a negative one is
-// none, the default.
+// interrupt then has a goroutine of its own. The grace is rounded up to
+// milliseconds; a negative one is none, the default.
 func WithGrace(grace time.Duration) Option {
 	return func(g *Group) { g.grace, g.graced = grace, grace >= 0 }
 }
@@ -174,12 +170,8 @@ func (g *group) open() (err error) {
 		return ErrState
 	}
 	if g.lib == nil {
-		grace := time.Duration(-1)
-		if g.graced {
-			grace = g.grace
-		}
 		g.stops = make(chan struct{})
-		g.lib, err = newLibrary(g.order, grace)
+		g.lib, err = newLibrary(g.order, g.graced, g.grace)
 	}
 	return err
 }
@@ -233,9 +225,8 @@ func (g *group) AddNative(join func(group unsafe.Pointer) error) error {
 	return g.addForeign(true, actor{}, func() error { return join(unsafe.Pointer(g.lib.group)) })
 }
 
-// addForeign has actors of this kind added, which the library runs. Native is
-// whether C code adds them; then those that listen for signals hand them on to
-// Go's handlers.
+// addForeign has actors of this kind added, which the library runs. If they are
+// native, C code's, those that listen for signals hand them on to Go's handlers.
 func (g *group) addForeign(native bool, kind actor, add func() error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -255,8 +246,7 @@ func (g *group) addForeign(native bool, kind actor, add func() error) error {
 
 // Stop ends the group, unless it is stopping already: Run returns err, which may
 // be nil (rule 9). Before Run, it makes Run return err without starting
-// anything. After Run it does nothing. Any goroutine may call it, any number of
-// times, also an actor.
+// anything. Any goroutine may call it, any number of times, also an actor.
 func (g *group) Stop(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -15,11 +15,7 @@ import (
 // that returns ctx.Err() when the context is cancelled.
 func ContextHandler(ctx context.Context) (execute func() error, interrupt func(error)) {
 	ctx, cancel := context.WithCancel(ctx)
-	execute = func() error {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	return execute, func(error) { cancel() }
+	return func() error { <-ctx.Done(); return ctx.Err() }, func(error) { cancel() }
 }
 
 // SignalHandler returns an actor, i.e. an execute and an interrupt function,
@@ -58,13 +54,13 @@ var ErrSignal = errors.New("signal error")
 
 // SignalError is the error of an actor of [SignalHandler] or AddSignals that a
 // signal has ended.
-type SignalError struct {
-	// Signal is the one that was received.
-	Signal os.Signal
-}
+type SignalError struct{ Signal os.Signal }
 
 // Error says which signal came.
 func (e SignalError) Error() string { return fmt.Sprintf("received signal %s", e.Signal) }
+
+// signalCode is what the code of a signal is counted from, as in shells.
+const signalCode = 128
 
 // Code is 128 plus the signal's number, as shells show it.
 func (e SignalError) Code() int {
@@ -77,9 +73,9 @@ func (e SignalError) Is(target error) bool { return target == ErrSignal }
 
 // As fills a SignalError in, so that errors.As finds one by value, too.
 func (e SignalError) As(target any) bool {
-	if value, ok := target.(*SignalError); ok {
+	value, ok := target.(*SignalError)
+	if ok {
 		*value = e
-		return true
 	}
-	return false
+	return ok
 }

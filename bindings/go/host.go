@@ -39,8 +39,8 @@ func HostOf(group unsafe.Pointer) (*Host, error) {
 // runs or has run ([ErrState]).
 func (h *Host) Add(name string, execute func() error, interrupt func(error)) error {
 	text, err := cName(name)
-	if wrong := checkFunctions(execute, interrupt); wrong != nil {
-		err = wrong
+	if err == nil {
+		err = checkFunctions(execute, interrupt)
 	}
 	if err != nil {
 		return &UsageError{"Host.Add", name, err}
@@ -77,7 +77,7 @@ type guest struct {
 // became of it, however it ends (rule 12).
 func (a *guest) call(function func() error, then func(error)) {
 	go func() {
-		err := ErrExited
+		var err error = ErrExited
 		defer func() {
 			if value := recover(); value != nil {
 				err = newPanicError(a.name, value)

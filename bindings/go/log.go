@@ -24,14 +24,11 @@ func WithLogger(logger *slog.Logger) Option {
 	return func(g *Group) { g.logger = logger }
 }
 
-// slowStop is how long after stopping began what happens is logged at Info.
-var slowStop = time.Second
+var slowStop = time.Second // after stopping began what happens is logged at Info
 
 const (
-	// lastRecords is how long Run waits at its end for the handler.
-	lastRecords = time.Second
-	// leastWait is how long Run waits for it even when the grace is over.
-	leastWait = 10 * time.Millisecond
+	lastRecords = time.Second           // how long Run waits for the handler at its end
+	leastWait   = 10 * time.Millisecond // likewise, even when the grace is over
 )
 
 // journal takes events in while next is called, and has them logged.

@@ -14,20 +14,8 @@ import (
 	"unsafe"
 )
 
-// The library's errors.
-const (
-	ErrInvalid  Error = C.RG_EINVAL    // an argument is wrong; nothing was changed
-	ErrState    Error = C.RG_ESTATE    // too late: the group runs or has run
-	ErrMemory   Error = C.RG_ENOMEM    // no memory or no file descriptor is left
-	ErrSpawn    Error = C.RG_ESPAWN    // a thread for an actor of C code could not be had
-	ErrTimedOut Error = C.RG_ETIMEDOUT // the grace was over; see [StuckError]
-	errPanic    Error = C.RG_EPANIC
-)
-
 // Version returns the library's version, "0.1.0" say.
 func Version() string { return C.GoString(C.rg_version()) }
-
-func libraryText(e Error) string { return C.GoString(C.rg_strerror(C.int(e))) }
 
 func failure(code C.int) error {
 	if code == C.RG_OK {
@@ -41,21 +29,18 @@ func failure(code C.int) error {
 // functions of actors usually refer to their group.
 type library struct{ group *C.rg_group }
 
-func newLibrary(order Order, grace time.Duration) (*library, error) {
+func newLibrary(order Order, graced bool, grace time.Duration) (*library, error) {
 	group := C.rg_new()
 	if group == nil {
 		return nil, ErrMemory
 	}
 	l := &library{group}
 	runtime.SetFinalizer(l, (*library).free)
-	if order != OrderAdded {
-		if err := failure(C.rg_set_order(group, C.int(order))); err != nil {
-			return nil, err
-		}
+	if graced {
+		C.rg_set_grace(group, C.int64_t((grace+time.Millisecond-1)/time.Millisecond))
 	}
-	if grace >= 0 {
-		millis := (grace + time.Millisecond - 1) / time.Millisecond
-		C.rg_set_grace(group, C.int64_t(millis))
+	if order != OrderAdded && C.rg_set_order(group, C.int(order)) != C.RG_OK {
+		return nil, ErrInvalid
 	}
 	return l, nil
 }
@@ -103,14 +88,10 @@ func (l *library) addSignals(signals []C.int) error {
 }
 
 func (l *library) addSystemd() error { return failure(C.rg_add_systemd(l.group)) }
-
-func (l *library) count() int { return int(C.rg_actor_count(l.group)) }
-
-func (l *library) stop(code int) { C.rg_stop(l.group, C.int(code)) }
-
-func (l *library) stopping() bool { return C.rg_stopping(l.group) == 1 }
-
-func (l *library) begin() error { return failure(C.rg_drive_begin(l.group)) }
+func (l *library) count() int        { return int(C.rg_actor_count(l.group)) }
+func (l *library) stop(code int)     { C.rg_stop(l.group, C.int(code)) }
+func (l *library) stopping() bool    { return C.rg_stopping(l.group) == 1 }
+func (l *library) begin() error      { return failure(C.rg_drive_begin(l.group)) }
 
 // step is what Run does next: of which kind, and with which value.
 type step = C.go_step
@@ -204,9 +185,7 @@ func listens() (signals []os.Signal) {
 	return signals
 }
 
-func (l *library) observe(handle uintptr) {
-	C.go_observe_group(l.group, C.uintptr_t(handle))
-}
+func (l *library) observe(handle uintptr) { C.go_observe_group(l.group, C.uintptr_t(handle)) }
 
 func (l *library) actor(index int) ActorReport {
 	r := C.rg_actor_report{size: C.sizeof_rg_actor_report}
@@ -214,10 +193,9 @@ func (l *library) actor(index int) ActorReport {
 	report := ActorReport{
 		Name: C.GoString(r.name), State: State(r.state), Code: int(r.code),
 		Message: C.GoString(r.message), Complaint: C.GoString(r.complaint),
-		StuckExecute:   r.stuck&C.RG_STUCK_EXECUTE != 0,
-		StuckInterrupt: r.stuck&C.RG_STUCK_INTERRUPT != 0,
-		StuckThread:    r.stuck&C.RG_STUCK_THREAD != 0,
-		Started:        time.Duration(r.started_ns), Returned: time.Duration(r.returned_ns),
+		StuckExecute: r.stuck&C.RG_STUCK_EXECUTE != 0, StuckInterrupt: r.stuck&C.RG_STUCK_INTERRUPT != 0,
+		StuckThread: r.stuck&C.RG_STUCK_THREAD != 0,
+		Started:     time.Duration(r.started_ns), Returned: time.Duration(r.returned_ns),
 		Interrupting: time.Duration(r.interrupting_ns), Interrupted: time.Duration(r.interrupted_ns),
 	}
 	runtime.KeepAlive(l)

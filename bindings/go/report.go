@@ -25,14 +25,11 @@ type Report struct {
 	Code     int   // what C's rg_run would have returned; 0 before
 	Finished bool  // the run is over
 	Stopped  bool  // stopping has begun; then there is a cause
-	// Cause is the index of the actor that ended the group (rule 4); -1: a
-	// Stop, or stopping has not begun.
-	Cause int
-	// CauseCode is the cause's code: 0 for a nil error, 1 for an error that
-	// says nothing else by a method Code or ExitCode in its chain.
-	CauseCode int
-	// Message is the text of the cause's error, "" if it is nil; of a panic,
-	// the text of its value.
+	Cause    int   // the index of the actor that ended the group (rule 4); -1: a Stop, or none
+	// CauseCode is the cause's code: 0 for a nil error, otherwise what a method
+	// Code or ExitCode in its chain returns, or 1. Message is its text; of a
+	// panic, the text of the value.
+	CauseCode     int
 	Message       string
 	StoppingAfter time.Duration // from the run's begin to stopping's; -1: not yet
 	Duration      time.Duration // how long the run took, or has taken
@@ -101,9 +98,6 @@ func (g *group) report() *Report {
 	}
 	return report
 }
-
-// name is an actor's name.
-func (g *group) name(index int) string { return g.lib.actor(index).Name }
 
 // String returns the report for people: who ended the group and why, a line an
 // actor, with a bar for its time to stop, the stuck ones named first; and the

@@ -52,9 +52,12 @@ func (g *group) begin() error {
 	if g.id != "" {
 		return ErrState
 	}
-	news, err := g.news()
-	if err != nil {
-		return err
+	var news *os.File // of actors that the library runs
+	if g.shared {
+		var err error
+		if news, err = g.lib.news(); err != nil {
+			return err
+		}
 	}
 	journal := g.openJournal()
 	if err := g.lib.begin(); err != nil {
@@ -115,10 +118,10 @@ func (g *group) execute(index int) {
 		g.label(index, "execute")
 	}
 	a := &g.actors[index]
-	err := ErrExited
+	var err error = ErrExited
 	defer func() {
 		if value := recover(); value != nil {
-			err = g.panics(g.name(index), value)
+			err = g.panics(g.lib.actor(index).Name, value)
 		}
 		a.err = err
 		if g.lib.returned(index, codeOf(err), message(err)) {
@@ -131,10 +134,10 @@ func (g *group) execute(index int) {
 // interrupt calls an actor's interrupt, and posts its return likewise.
 func (g *group) interrupt(index int) {
 	a := &g.actors[index]
-	err := ErrExited
+	var err error = ErrExited
 	defer func() {
 		if value := recover(); value != nil {
-			err = g.panics(g.name(index), value)
+			err = g.panics(g.lib.actor(index).Name, value)
 		}
 		a.interruptErr = err
 		if g.lib.interrupted(index, message(err)) {
@@ -151,14 +154,15 @@ func (g *group) interruptLabelled(index int) {
 	g.interrupt(index)
 }
 
-// panics prints a panic, as Go's runtime does, and keeps the first for Run.
+// panics keeps the first panic for Run.
 func (g *group) panics(actor string, value any) error {
 	panicked := newPanicError(actor, value)
 	g.panicked.CompareAndSwap(nil, panicked)
 	return panicked
 }
 
-// newPanicError is to be called in the deferred function that recovers.
+// newPanicError prints a panic as Go's runtime does. The deferred function that
+// has recovered it calls this, so that the stack is still there.
 func newPanicError(actor string, value any) *PanicError {
 	panicked := &PanicError{actor, value, debug.Stack()}
 	fmt.Fprintf(os.Stderr, "panic: %v [actor %q]\n\n%s\n", value, actor, panicked.Stack)
@@ -237,7 +241,7 @@ func (g *group) finish(last step) {
 	}
 	g.mu.Lock()
 	g.err = g.cause
-	if stuck != nil {
+	if stuck != nil && len(stuck.Actors) > 0 { // else the code is an actor's own
 		g.err = stuck
 	}
 	if g.native { // C code's release functions wait for it.
@@ -250,15 +254,6 @@ func (g *group) finish(last step) {
 		left = g.grace - time.Since(g.stopsAt)
 	}
 	g.journal.close(left)
-}
-
-// news is readable when the library has something new to say because of actors
-// that it runs itself; nil if there are none.
-func (g *group) news() (*os.File, error) {
-	if !g.shared {
-		return nil, nil
-	}
-	return g.lib.news()
 }
 
 // listen wakes the goroutine in Run when there is news. The function it returns

@@ -11,10 +11,9 @@ import (
 	"strings"
 )
 
-// The labels of a goroutine that runs a function of an actor in a run with a
-// grace (see package runtime/pprof): the actor's name, for whoever looks at a
-// profile; and what no other function of an actor in this process has, by which
-// findStuck knows the goroutine. Goroutines that an actor starts inherit both.
+// The labels of the goroutines of actors in a run with a grace: the actor's name,
+// for whoever looks at a profile; and what no other function of an actor has, by
+// which findStuck knows it. Goroutines that an actor starts inherit both.
 const (
 	labelActor    = "rungroup_actor"
 	labelFunction = "rungroup_function"
@@ -25,7 +24,7 @@ func (g *group) functionID(index int, function string) string {
 }
 
 func (g *group) label(index int, function string) {
-	labels := pprof.Labels(labelActor, g.name(index), labelFunction, g.functionID(index, function))
+	labels := pprof.Labels(labelActor, g.lib.actor(index).Name, labelFunction, g.functionID(index, function))
 	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), labels))
 }
 
@@ -38,9 +37,6 @@ func (g *group) findStuck() *StuckError {
 			err.Actors = append(err.Actors, StuckActor{Index: i, Name: r.Name,
 				Execute: r.StuckExecute, Interrupt: r.StuckInterrupt, Thread: r.StuckThread})
 		}
-	}
-	if len(err.Actors) == 0 {
-		return nil
 	}
 	var profile bytes.Buffer
 	_ = pprof.Lookup("goroutine").WriteTo(&profile, 1) // a Buffer has no errors
@@ -63,40 +59,32 @@ func (g *group) findStuck() *StuckError {
 //	1 @ 0x47a1ce 0x40b38c
 //	# labels: {"rungroup_actor":"http", "rungroup_function":"7.0 execute"}
 //	#	0x4f1de6	main.(*server).serve+0x26	/src/main.go:52
+//
+// The stacks have the form of a panic's, without the frames of this package.
 func functionStacks(profile string) map[string]string {
 	stacks := make(map[string]string)
 	for _, goroutine := range strings.Split(profile, "\n\n") {
-		_, value, found := strings.Cut(goroutine, `"`+labelFunction+`":"`)
-		if !found {
+		_, id, _ := strings.Cut(goroutine, `"`+labelFunction+`":"`)
+		id, _, labelled := strings.Cut(id, `"`)
+		// The actors of a nested group without a grace have inherited the label.
+		if !labelled || strings.Contains(stacks[id], "rungroup.(*Group).Run\n") {
 			continue
 		}
-		id, _, _ := strings.Cut(value, `"`)
-		stack, ok := actorStack(goroutine)
-		// The actors of a nested group without a grace have inherited the label.
-		if ok && !strings.Contains(stacks[id], "rungroup.(*Group).Run\n") {
-			stacks[id] = stack
+		stack := ""
+		for _, line := range strings.Split(goroutine, "\n") {
+			frame := strings.FieldsFunc(line, func(r rune) bool { return r == '\t' })
+			if len(frame) != 4 {
+				continue
+			}
+			function, _, _ := strings.Cut(frame[2], "+0x")
+			if function == "rungroup.(*group).execute" || function == "rungroup.(*group).interrupt" {
+				stacks[id] = stack // the actor's own goroutine, not one that it has started
+				break
+			}
+			stack += function + "\n\t" + frame[3] + "\n"
 		}
 	}
 	return stacks
-}
-
-// actorStack is the goroutine's stack in the form of a panic's, above the frames
-// of this package; false for a goroutine that is not an actor's own.
-func actorStack(goroutine string) (string, bool) {
-	var stack strings.Builder
-	for _, line := range strings.Split(goroutine, "\n") {
-		frame := strings.FieldsFunc(line, func(r rune) bool { return r == '\t' })
-		if len(frame) != 4 {
-			continue
-		}
-		function, _, _ := strings.Cut(frame[2], "+0x")
-		switch function {
-		case "rungroup.(*group).execute", "rungroup.(*group).interrupt":
-			return stack.String(), true
-		}
-		stack.WriteString(function + "\n\t" + frame[3] + "\n")
-	}
-	return "", false
 }
 
 // where is the first frame of a stack outside of Go's standard library, or the
