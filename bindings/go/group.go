@@ -51,9 +51,11 @@ type group struct {
 
 // actor is one that Go runs, or one that the library runs, without functions.
 type actor struct {
+	name      string
 	execute   func() error
 	interrupt func(error)
-	signals   bool // added by AddSignals
+	signals   bool            // added by AddSignals
+	labels    context.Context // in a run with a grace
 
 	// Each is set by the actor's goroutine before it posts the return.
 	err, interruptErr error
@@ -151,7 +153,7 @@ func (g *group) add(op, name string, execute func() error, interrupt func(error)
 	if err != nil {
 		panic(&UsageError{op, name, err})
 	}
-	g.actors = append(g.actors, actor{execute: execute, interrupt: interrupt})
+	g.actors = append(g.actors, actor{name: name, execute: execute, interrupt: interrupt})
 }
 
 func checkFunctions(execute func() error, interrupt func(error)) error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -78,9 +79,13 @@ var runs atomic.Int64
 // start starts a goroutine for each actor that is Go's.
 func (g *group) start() {
 	for i := range g.actors {
-		if g.actors[i].execute != nil {
-			go g.execute(i)
+		if g.actors[i].execute == nil {
+			continue
 		}
+		if g.graced {
+			g.actors[i].labels = g.labelled(i)
+		}
+		go g.execute(i)
 	}
 }
 
@@ -98,7 +103,7 @@ func (g *group) drive(next step) {
 		case stepInterrupt:
 			g.setCause()
 			if g.graced {
-				go g.interruptLabelled(int(next.value))
+				go g.interrupt(int(next.value))
 			} else {
 				g.interrupt(int(next.value))
 			}
@@ -114,10 +119,10 @@ func (g *group) drive(next step) {
 
 // execute runs an actor, and posts its return, however it ends (rule 12).
 func (g *group) execute(index int) {
-	if g.graced {
-		g.label(index, "execute")
-	}
 	a := &g.actors[index]
+	if g.graced {
+		pprof.SetGoroutineLabels(a.labels)
+	}
 	var err error = ErrExited
 	defer func() {
 		if value := recover(); value != nil {
@@ -134,6 +139,9 @@ func (g *group) execute(index int) {
 // interrupt calls an actor's interrupt, and posts its return likewise.
 func (g *group) interrupt(index int) {
 	a := &g.actors[index]
+	if g.graced { // This goroutine is the interrupt's own.
+		pprof.SetGoroutineLabels(a.labels)
+	}
 	var err error = ErrExited
 	defer func() {
 		if value := recover(); value != nil {
@@ -146,12 +154,6 @@ func (g *group) interrupt(index int) {
 	}()
 	a.interrupt(g.cause)
 	err = nil
-}
-
-// interruptLabelled is interrupt in a goroutine of its own, of a run with a grace.
-func (g *group) interruptLabelled(index int) {
-	g.label(index, "interrupt")
-	g.interrupt(index)
 }
 
 // panics keeps the first panic for Run.

@@ -11,22 +11,19 @@ import (
 	"strings"
 )
 
-// The labels of the goroutines of actors in a run with a grace: the actor's name,
-// for whoever looks at a profile; and what no other function of an actor has, by
-// which findStuck knows it. Goroutines that an actor starts inherit both.
-const (
-	labelActor    = "rungroup_actor"
-	labelFunction = "rungroup_function"
-)
+// label is the label of the goroutines of actors in a run with a grace: the
+// actor's number, which no other actor of the process has, and its name, as in
+// "7.0 http". By the number findStuck knows them, by the name whoever looks at a
+// profile. Goroutines that an actor starts inherit it.
+const label = "rungroup_actor"
 
-func (g *group) functionID(index int, function string) string {
-	return g.id + "." + strconv.Itoa(index) + " " + function
+// labelled is a context with an actor's label.
+func (g *group) labelled(index int) context.Context {
+	value := g.number(index) + " " + g.actors[index].name
+	return pprof.WithLabels(context.Background(), pprof.Labels(label, value))
 }
 
-func (g *group) label(index int, function string) {
-	labels := pprof.Labels(labelActor, g.lib.actor(index).Name, labelFunction, g.functionID(index, function))
-	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), labels))
-}
+func (g *group) number(index int) string { return g.id + "." + strconv.Itoa(index) }
 
 // findStuck names the stuck actors, and finds their stacks in one profile of all
 // goroutines, which does not stop the program as a dump of all stacks would.
@@ -44,10 +41,10 @@ func (g *group) findStuck() *StuckError {
 	for i := range err.Actors {
 		actor := &err.Actors[i]
 		if actor.Execute {
-			actor.ExecuteStack = stacks[g.functionID(actor.Index, "execute")]
+			actor.ExecuteStack = stacks["execute "+g.number(actor.Index)]
 		}
 		if actor.Interrupt {
-			actor.InterruptStack = stacks[g.functionID(actor.Index, "interrupt")]
+			actor.InterruptStack = stacks["interrupt "+g.number(actor.Index)]
 		}
 	}
 	return err
@@ -57,17 +54,16 @@ func (g *group) findStuck() *StuckError {
 // an empty line apart, are goroutines with the same stack and labels:
 //
 //	1 @ 0x47a1ce 0x40b38c
-//	# labels: {"rungroup_actor":"http", "rungroup_function":"7.0 execute"}
+//	# labels: {"rungroup_actor":"7.0 http"}
 //	#	0x4f1de6	main.(*server).serve+0x26	/src/main.go:52
 //
 // The stacks have the form of a panic's, without the frames of this package.
 func functionStacks(profile string) map[string]string {
 	stacks := make(map[string]string)
 	for _, goroutine := range strings.Split(profile, "\n\n") {
-		_, id, _ := strings.Cut(goroutine, `"`+labelFunction+`":"`)
-		id, _, labelled := strings.Cut(id, `"`)
-		// The actors of a nested group without a grace have inherited the label.
-		if !labelled || strings.Contains(stacks[id], "rungroup.(*Group).Run\n") {
+		_, value, _ := strings.Cut(goroutine, `"`+label+`":"`)
+		number, _, labelled := strings.Cut(value, " ")
+		if !labelled {
 			continue
 		}
 		stack := ""
@@ -77,8 +73,12 @@ func functionStacks(profile string) map[string]string {
 				continue
 			}
 			function, _, _ := strings.Cut(frame[2], "+0x")
-			if function == "rungroup.(*group).execute" || function == "rungroup.(*group).interrupt" {
-				stacks[id] = stack // the actor's own goroutine, not one that it has started
+			if what, own := strings.CutPrefix(function, "rungroup.(*group)."); own && (what == "execute" || what == "interrupt") {
+				// The actor's own goroutine, not one that it has started. (Actors of a
+				// nested group without a grace have inherited the label.)
+				if !strings.Contains(stacks[what+" "+number], "rungroup.(*Group).Run\n") {
+					stacks[what+" "+number] = stack
+				}
 				break
 			}
 			stack += function + "\n\t" + frame[3] + "\n"
