@@ -5,9 +5,7 @@
 #include "_cgo_export.h"
 #include "native.h"
 
-static void observe(const rg_event *event, void *handle) {
-	goObserve((rg_event *)event, (uintptr_t)handle);
-}
+static void observe(const rg_event *event, void *handle) { goObserve((rg_event *)event, (uintptr_t)handle); }
 
 int go_observe_group(rg_group *group, uintptr_t handle) {
 	return rg_set_observer(group, observe, (void *)handle);

@@ -13,8 +13,8 @@
 //
 // A program moves from github.com/oklog/run by importing run "rungroup" instead.
 // Beyond that package, a group made by [New] can have a grace, after which Run
-// returns whatever is stuck, and says where ([StuckError]); Report tells what
-// each actor did; and C code can add actors of its own (AddNative).
+// returns and says what is stuck where ([StuckError]); Report tells what each
+// actor did; and C code can add actors of its own (AddNative).
 //
 // # Differences from oklog/run
 //
@@ -38,11 +38,10 @@
 //
 // # How it works
 //
-// Rule numbers in this documentation are those of the contract in the README of
-// the repository. The rules are in the library, written in Rust: Run carries out
-// its steps in a loop, and the goroutines of actors post their returns. No thread
-// waits for them, and no call blocks in C. With a grace these goroutines have
-// the label rungroup_actor in profiles (see runtime/pprof).
+// Rule numbers are those of the contract in the repository's README. The rules are
+// in the library, written in Rust: Run carries out its steps in a loop, and the
+// goroutines of actors post their returns. No thread waits for them. With a grace
+// they have the label rungroup_actor in profiles (see runtime/pprof).
 //
 // In a bubble of testing/synctest the grace and the times of the report and the
 // log are real ones. [SignalHandler] and the library's own actors do not belong

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strconv"
 	"strings"
 )
 
@@ -62,9 +61,8 @@ func nilArgument(name string) error {
 	return fmt.Errorf("%s is nil: a group could not run, or not stop, such an actor (%w)", name, ErrInvalid)
 }
 
-// PanicError is a panic in an execute or an interrupt (rule 12), or in the
-// handler of a logger. [Group.Run] panics with it once all actors have
-// returned. With the verb %+v, and in a log of log/slog, it has the stack.
+// PanicError is a panic in an execute, an interrupt (rule 12) or a log handler, with
+// which [Group.Run] panics. With %+v, and in logs of log/slog, it has the stack.
 type PanicError struct {
 	Actor string // the actor's name; "" for the handler of a logger
 	Value any    // what panic was called with
@@ -73,10 +71,14 @@ type PanicError struct {
 
 // Error names the actor and the value.
 func (e *PanicError) Error() string {
+	return fmt.Sprintf("%s panicked: %v", e.where(), e.Value)
+}
+
+func (e *PanicError) where() string {
 	if e.Actor == "" {
-		return fmt.Sprintf("the log handler panicked: %v", e.Value)
+		return "log handler"
 	}
-	return fmt.Sprintf("actor %q panicked: %v", e.Actor, e.Value)
+	return fmt.Sprintf("actor %q", e.Actor)
 }
 
 // Unwrap returns the value, if it is an error.
@@ -90,13 +92,10 @@ func (e *PanicError) Code() int { return int(ErrExited) }
 
 // Format is for package fmt: %+v adds the stack.
 func (e *PanicError) Format(f fmt.State, verb rune) {
-	text := e.Error()
+	io.WriteString(f, e.Error())
 	if verb == 'v' && f.Flag('+') {
-		text += "\n\n" + string(e.Stack)
-	} else if verb == 'q' {
-		text = strconv.Quote(text)
+		io.WriteString(f, "\n\n"+string(e.Stack))
 	}
-	io.WriteString(f, text)
 }
 
 // LogValue is for package log/slog: a group of the text and the stack.
@@ -134,10 +133,9 @@ type StuckActor struct {
 	// Execute and Interrupt say which function has not returned. Thread says
 	// that an execute of C code's has returned, but its thread has not ended.
 	Execute, Interrupt, Thread bool
-	// ExecuteStack and InterruptStack are the stacks of their goroutines when
-	// the grace was over, without the frames of this package; "" for an actor
-	// that C code added, and for one that has changed its goroutine's labels
-	// (see package runtime/pprof).
+	// ExecuteStack and InterruptStack are the stacks of their goroutines then,
+	// without this package's frames; "" for C code, and for an actor that has
+	// changed its goroutine's labels (see package runtime/pprof).
 	ExecuteStack, InterruptStack string
 }
 
@@ -229,10 +227,9 @@ func message(err error) (text string) {
 			text = fmt.Sprint(err) // which survives that
 		}
 	}()
-	switch panicked, ok := err.(*PanicError); {
-	case ok:
+	if panicked, ok := err.(*PanicError); ok {
 		return fmt.Sprint(panicked.Value)
-	case err == ErrExited:
+	} else if err == ErrExited {
 		return "runtime.Goexit"
 	}
 	return err.Error()

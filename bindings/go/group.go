@@ -56,7 +56,6 @@ type actor struct {
 	interrupt func(error)
 	signals   bool            // added by AddSignals
 	labels    context.Context // in a run with a grace
-
 	// Each is set by the actor's goroutine before it posts the return.
 	err, interruptErr error
 }
@@ -180,13 +179,11 @@ func (g *group) open() (err error) {
 
 // AddSignals adds an actor, named "signals", that returns a [*SignalError] when
 // the process receives one of the signals; none given means SIGINT and SIGTERM.
-// It is the library's, and keeps to rule 16: it listens from before the first
-// execute until Run returns; a signal that the process was started with as
-// ignored (nohup) stays ignored; a SIGTERM that comes again while the group
-// stops is absorbed; but a SIGINT or SIGQUIT that comes 250 ms or more after the
-// one before goes to Go's handler as if there were no group, so that a second
-// Ctrl-C kills. Until then the signals are the group's alone: a channel that
-// [signal.Notify] was given for them receives nothing.
+// It keeps to rule 16: it listens from before the first execute until Run
+// returns; an ignored signal stays ignored (nohup); a SIGTERM that comes again is
+// absorbed; a second Ctrl-C kills, if it comes 250 ms or more after the first.
+// Until then the signals are the group's alone: a channel of [signal.Notify] for
+// them receives nothing.
 //
 // It panics with a [*UsageError] for a signal that cannot be caught or that
 // means a fault of the program, and if the group runs or has run.
@@ -212,11 +209,11 @@ func (g *group) AddSystemd() error {
 }
 
 // AddNative lets C code add actors to the group: join is called at once with the
-// library's group, a rg_group * of rungroup.h, for rg_add_actor, rg_add_async
-// or rg_add_signals. The pointer is valid until Run returns; the actors' release
-// functions are called by then (rule 13), or when the last stuck one returns.
-// Their signal actors also hand a signal on to the channels of [signal.Notify].
-// C code must not run, start, drive or free the group, nor set an observer.
+// library's group, a rg_group * of rungroup.h, for rg_add_actor and the like.
+// The pointer is valid until Run returns; the actors' release functions are
+// called by then (rule 13), or when the last stuck one returns. Signal actors
+// also hand a signal on to the channels of [signal.Notify]. C code must not run,
+// start, drive or free the group, nor set an observer.
 //
 // It returns join's error, or an [Error]: [ErrState] if the group runs or has
 // run. Join must not use the Group.
@@ -232,14 +229,15 @@ func (g *group) AddNative(join func(group unsafe.Pointer) error) error {
 func (g *group) addForeign(native bool, kind actor, add func() error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.open(); err != nil {
-		return err
+	err := g.open()
+	if err == nil {
+		err = g.lib.chain(native)
 	}
-	if err := g.lib.chain(native); err != nil {
+	if err != nil {
 		return err
 	}
 	g.shared, g.native = true, g.native || native
-	err := add()
+	err = add()
 	for len(g.actors) < g.lib.count() {
 		g.actors = append(g.actors, kind)
 	}
@@ -262,8 +260,7 @@ func (g *group) Stop(err error) {
 }
 
 // Stopping returns a channel that is closed when stopping begins, before the
-// first interrupt is called (rule 5): for actors that select on it. It is the
-// same at every call, and stays closed.
+// first interrupt is called (rule 5): for actors that select on it.
 func (g *group) Stopping() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()

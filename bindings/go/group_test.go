@@ -203,7 +203,7 @@ func TestPanics(t *testing.T) {
 					t.Errorf("%s: no stack in %s", c.name, text)
 				}
 			}
-			if text := fmt.Sprintf("%v|%s|%q", panicked, panicked, panicked); strings.Contains(text, "panicHere") {
+			if text := fmt.Sprintf("%v|%s", panicked, panicked); strings.Contains(text, "panicHere") {
 				t.Error(text)
 			}
 		}

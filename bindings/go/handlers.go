@@ -21,9 +21,8 @@ func ContextHandler(ctx context.Context) (execute func() error, interrupt func(e
 // SignalHandler returns an actor, i.e. an execute and an interrupt function,
 // that returns a [*SignalError] when the process receives one of the signals, or
 // ctx.Err() when the context is cancelled. None given means SIGINT and SIGTERM.
-// It listens while it executes, by [signal.Notify]; a signal that is ignored
-// then, as under nohup, stays ignored. Once it has returned, another signal does
-// what it did before. See AddSignals for a listener that goes on to the end.
+// It listens while it executes, by [signal.Notify]; an ignored signal stays
+// ignored (nohup). AddSignals is for a listener that goes on to the end.
 func SignalHandler(ctx context.Context, signals ...os.Signal) (execute func() error, interrupt func(error)) {
 	ctx, cancel := context.WithCancel(ctx)
 	if len(signals) == 0 {

@@ -12,16 +12,14 @@ import (
 )
 
 // Host is a group of the program that loaded this code, made in whatever
-// language and by whatever copy of the library: for plugins built with
-// -buildmode=c-shared. They add actors, and leave running the group to the
-// host; what an actor returns reaches it as a code and a text. A process can
-// hold one Go runtime only, so a Go program cannot load such a plugin.
+// language: for plugins built with -buildmode=c-shared, which add actors. What
+// these return reaches the host as a code and a text. A process can hold one Go
+// runtime only, so a Go program cannot load such a plugin.
 type Host struct{ group *C.rg_group }
 
-// HostOf is the group behind a rg_group * that the host has passed. It returns
-// [ErrInvalid] for nil, and an [Error] for a handle of a copy of the library that
-// this one cannot work with. The host must not free the group as long as the
-// Host is used; the actors may live longer.
+// HostOf returns the group behind a rg_group * that the host has passed;
+// [ErrInvalid] for nil; an [Error] for a handle of an incompatible copy of the
+// library. The host must not free the group as long as the Host is used.
 func HostOf(group unsafe.Pointer) (*Host, error) {
 	h := &Host{(*C.rg_group)(group)}
 	if code := C.rg_stopping(h.group); code < 0 {
@@ -30,10 +28,9 @@ func HostOf(group unsafe.Pointer) (*Host, error) {
 	return h, nil
 }
 
-// Add adds an actor: [Group.AddNamed] for a group that is not Go's. The error
-// that interrupt is given is an [*ActorError], or nil after a clean end. Of the
-// error that execute returns the host sees the text and a code: that of its
-// Code or ExitCode method, otherwise 1.
+// Add adds an actor, like AddNamed of [Group]. The error that interrupt is given
+// is an [*ActorError], or nil after a clean end. Of the error that execute returns
+// the host sees the text and a code: that of its Code or ExitCode method, or 1.
 //
 // It returns a [*UsageError] if a function is nil, the name bad, or if the group
 // runs or has run ([ErrState]).
@@ -53,8 +50,8 @@ func (h *Host) Add(name string, execute func() error, interrupt func(error)) err
 	return nil
 }
 
-// AddContext adds an actor whose context, a child of the parent, is cancelled
-// when it is to return: AddContext of [Group] for a group that is not Go's.
+// AddContext is Add for an actor whose context, a child of the parent, is
+// cancelled when it is to return.
 func (h *Host) AddContext(parent context.Context, name string, execute func(context.Context) error) error {
 	run, interrupt, err := contextActor(parent, execute)
 	if err != nil {

@@ -13,13 +13,12 @@ import (
 	"time"
 )
 
-// WithLogger has a logger told what happens: that the group stops and has
-// stopped at Info; the actors' starts, interrupts and returns at Debug, or at
-// Info if they come a second or more after stopping began; stuck actors and
-// panics at Error. What an actor returned is the attribute "error", as the
-// error value. A goroutine of the group's calls the handler, so that one that
-// blocks holds up nobody: at its end Run waits for the handler for a second, or
-// for what is left of the grace. Nil, the default, is no log.
+// WithLogger logs that the group stops and has stopped at Info; the actors'
+// starts, interrupts and returns at Debug, or at Info a second or more after
+// stopping began; stuck actors and panics at Error. What an actor returned is
+// the attribute "error", the error value. A goroutine of the group's calls the
+// handler, so that one that blocks holds up nobody: Run waits for it at its end,
+// for a second or what is left of the grace. Nil, the default, is no log.
 func WithLogger(logger *slog.Logger) Option {
 	return func(g *Group) { g.logger = logger }
 }
@@ -31,7 +30,7 @@ const (
 	leastWait   = 10 * time.Millisecond // likewise, even when the grace is over
 )
 
-// journal takes events in while next is called, and has them logged.
+// journal takes in the events of a run, and has them logged.
 type journal struct {
 	group    *group
 	handle   cgo.Handle
@@ -45,8 +44,7 @@ func (g *group) openJournal() *journal {
 	if g.logger == nil {
 		return nil
 	}
-	// As many as there can be: at most seven events an actor, and the group's.
-	room := 7*len(g.actors) + 4
+	room := 7*len(g.actors) + 4 // as many as there can be
 	j := &journal{group: g, stopping: -1, records: make(chan slog.Record, room), done: make(chan struct{})}
 	j.handle = cgo.NewHandle(j)
 	g.lib.observe(uintptr(j.handle))
@@ -56,11 +54,11 @@ func (g *group) openJournal() *journal {
 
 // write calls the handler.
 func (j *journal) write(logger *slog.Logger) {
-	defer close(j.done)
 	defer func() {
 		if value := recover(); value != nil {
 			_ = j.group.panics("", value)
 		}
+		close(j.done)
 	}()
 	for r := range j.records {
 		if logger.Enabled(context.Background(), r.Level) {

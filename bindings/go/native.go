@@ -77,8 +77,7 @@ func (l *library) add(name string) error {
 	return err
 }
 
-// chain sets whether the signal actors added from now on also hand a signal on
-// to Go's handlers.
+// chain sets whether signal actors added from now on hand signals on to Go.
 func (l *library) chain(on bool) error {
 	return failure(C.rg_set_chain_signals(l.group, map[bool]C.int{true: 1}[on]))
 }
@@ -137,8 +136,7 @@ func (l *library) cause() (index, code int, ok bool) {
 	return index, code, true
 }
 
-// news is a file that is readable when [library.next] has something new to say.
-// It is a copy of the group's own descriptor, to be closed.
+// news is readable when next has something new to say; to be closed.
 func (l *library) news() (*os.File, error) {
 	fd := C.rg_drive_fd(l.group)
 	if fd < 0 {

@@ -1,5 +1,4 @@
-#ifndef RUNGROUP_NATIVE_H
-#define RUNGROUP_NATIVE_H
+#pragma once
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -23,8 +22,6 @@ static inline go_step go_next(rg_group *group) {
 	return step;
 }
 
-// callbacks.c: what the library calls, in Go.
+// See callbacks.c.
 int go_observe_group(rg_group *group, uintptr_t handle);
 int go_host_add(rg_group *group, const char *name, uintptr_t handle);
-
-#endif

@@ -3,7 +3,6 @@
 package rungroup
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -167,14 +166,14 @@ func (g *group) panics(actor string, value any) error {
 // has recovered it calls this, so that the stack is still there.
 func newPanicError(actor string, value any) *PanicError {
 	panicked := &PanicError{actor, value, debug.Stack()}
-	fmt.Fprintf(os.Stderr, "panic: %v [actor %q]\n\n%s\n", value, actor, panicked.Stack)
+	fmt.Fprintf(os.Stderr, "panic: %v [%s]\n\n%s\n", value, panicked.where(), panicked.Stack)
 	return panicked
 }
 
-// wait waits for a post that wakes this goroutine, and no longer than the time,
-// if that is not negative. It reports whether the time was over. Early is
-// whether it was so the last time but not for the library: then the timer ran on
-// another clock, that of a bubble of testing/synctest.
+// wait waits for a post that wakes this goroutine, no longer than a limit that is
+// not negative, and reports whether the time was over. Early is whether it was so
+// the last time, but not for the library: then the timer ran on another clock,
+// that of a bubble of testing/synctest.
 func (g *group) wait(limit time.Duration, early bool) bool {
 	if limit < 0 {
 		<-g.wake
@@ -269,7 +268,7 @@ func (g *group) listen(news *os.File) (end func()) {
 		defer close(ended)
 		var count [8]byte
 		for {
-			if _, err := news.Read(count[:]); errors.Is(err, os.ErrClosed) || errors.Is(err, syscall.EBADF) {
+			if _, err := news.Read(count[:]); err != nil { // It was closed.
 				return
 			}
 			if g.lib.stopping() {
@@ -281,8 +280,7 @@ func (g *group) listen(news *os.File) (end func()) {
 			g.wakeUp()
 		}
 	}()
-	// Signals that the library hands on to Go's handlers end the process, unless
-	// some channel asks for them.
+	// Without a channel for them, signals that are handed on to Go end the process.
 	unread := make(chan os.Signal, 1)
 	if signals := listens(); g.native && len(signals) > 0 {
 		signal.Notify(unread, signals...)

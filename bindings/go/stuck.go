@@ -25,7 +25,7 @@ func (g *group) labelled(index int) context.Context {
 
 func (g *group) number(index int) string { return g.id + "." + strconv.Itoa(index) }
 
-// findStuck names the stuck actors, and finds their stacks in one profile of all
+// findStuck names the stuck actors, with their stacks from a profile of all
 // goroutines, which does not stop the program as a dump of all stacks would.
 func (g *group) findStuck() *StuckError {
 	err := &StuckError{Cause: g.cause}
@@ -50,14 +50,12 @@ func (g *group) findStuck() *StuckError {
 	return err
 }
 
-// functionStacks reads the text form of a goroutine profile. Groups of lines,
-// an empty line apart, are goroutines with the same stack and labels:
+// functionStacks reads the text form of a goroutine profile, and gives the stacks
+// the form of a panic's. An empty line parts goroutines of different stack or label:
 //
 //	1 @ 0x47a1ce 0x40b38c
 //	# labels: {"rungroup_actor":"7.0 http"}
 //	#	0x4f1de6	main.(*server).serve+0x26	/src/main.go:52
-//
-// The stacks have the form of a panic's, without the frames of this package.
 func functionStacks(profile string) map[string]string {
 	stacks := make(map[string]string)
 	for _, goroutine := range strings.Split(profile, "\n\n") {
@@ -103,8 +101,7 @@ func where(stack string) string {
 	return " in " + lines[0] + " at " + path.Base(lines[1])
 }
 
-// isStandard is whether a function is of a package like net/http, in a folder
-// like GOROOT/src/net/http.
+// isStandard is whether a function of net/http, say, is in GOROOT/src/net/http.
 func isStandard(function, file string) bool {
 	directory, name := path.Split(function)
 	name, _, _ = strings.Cut(name, ".")
