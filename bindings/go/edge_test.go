@@ -237,7 +237,7 @@ func TestPanickingLogger(t *testing.T) {
 		}
 		g.Add(waiter(nil))
 		g.Add(returns(io.EOF))
-		err, thrown := runs2(g)
+		thrown, err := outcome(g)
 		if returned && (err != io.EOF || thrown != nil) {
 			t.Error(err, thrown)
 		}

@@ -170,7 +170,7 @@ func TestPanics(t *testing.T) {
 			}
 			execute2, interrupt2 := waiter(nil)
 			g.Add(func() error { defer func() { ended[1] = true }(); return execute2() }, interrupt2)
-			err, thrown := runs2(g)
+			thrown, err := outcome(g)
 			var panicked *PanicError
 			switch {
 			case !returned:
@@ -212,10 +212,10 @@ func TestPanics(t *testing.T) {
 
 func panicHere(value any) { panic(value) }
 
-// runs2 is what Run returned, or panicked with.
-func runs2(g *Group) (err error, thrown any) {
+// outcome is what Run panicked with, or returned.
+func outcome(g *Group) (thrown any, err error) {
 	defer func() { thrown = recover() }()
-	return g.Run(), nil
+	return nil, g.Run()
 }
 
 func logged(err error) string {
@@ -256,7 +256,7 @@ func TestPanicInANestedGroup(t *testing.T) {
 	inner.AddNamed("inner", func() error { panic(io.EOF) }, func(error) {})
 	outer.AddNamed("outer", inner.Run, inner.Stop)
 	outer.Add(waiter(nil))
-	_, thrown := runs2(&outer)
+	thrown, _ := outcome(&outer)
 	var panicked *PanicError
 	if err, ok := thrown.(error); !ok || !errors.As(err, &panicked) || panicked.Actor != "outer" || !errors.Is(err, io.EOF) {
 		t.Error(thrown)
