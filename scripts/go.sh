@@ -93,6 +93,7 @@ drop_in() {
         sed "s|\"$theirs\"|run \"rungroup\"|" "$from/$file" >"$ours/$file"
     done
     run_tests "the tests of oklog/run" go -C "$ours" test -v -count=1 .
+    run_tests "random programs against oklog/run" go -C "$root/benches/go" test -v -count=1 .
 }
 
 # A module of its own: linked statically it needs no library, otherwise none of
