@@ -7,7 +7,7 @@
 
 #ifndef RG_STUCK_THREAD
 #define RG_STUCK_THREAD 4
-static inline int rg_listens(int s) { return s == 15; }
+static inline int rg_listens(int s) { return s == 2 || s == 15; }
 #endif
 
 // What rg_drive_next says, by value: Go allocates what C is given a pointer to.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
@@ -182,6 +183,12 @@ func (g *group) wait(limit time.Duration, early bool) bool {
 	if early {
 		g.lib.sleep(limit)
 		return true
+	}
+	runtime.Gosched() // An interrupt that was just started mostly returns at once:
+	select {
+	case <-g.wake:
+		return false // without the cost of a timer.
+	default:
 	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
