@@ -7,9 +7,7 @@
 
 static void observe(const rg_event *event, void *handle) { goObserve((rg_event *)event, (uintptr_t)handle); }
 
-int go_observe_group(rg_group *group, uintptr_t handle) {
-	return rg_set_observer(group, observe, (void *)handle);
-}
+int go_observe_group(rg_group *group, uintptr_t handle) { return rg_set_observer(group, observe, (void *)handle); }
 
 static void start(rg_completion *done, void *handle) { goHostStart(done, (uintptr_t)handle); }
 

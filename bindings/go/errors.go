@@ -50,9 +50,7 @@ type UsageError struct {
 }
 
 // Error names the function, the actor and the remedy.
-func (e *UsageError) Error() string {
-	return fmt.Sprintf("rungroup: %s %q: %v", e.Op, e.Actor, e.Err)
-}
+func (e *UsageError) Error() string { return fmt.Sprintf("rungroup: %s %q: %v", e.Op, e.Actor, e.Err) }
 
 // Unwrap returns Err.
 func (e *UsageError) Unwrap() error { return e.Err }

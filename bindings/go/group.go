@@ -28,18 +28,16 @@ type group struct {
 	panicErrors bool
 	logger      *slog.Logger
 
-	mu      sync.Mutex // guards what follows; some of it does not change during a run
-	lib     *library   // made at first use
-	actors  []actor
-	shared  bool  // the library runs actors of its own in the group
-	native  bool  // some of these are C code's
-	stopped error // what Stop was given
-	stops   chan struct{}
-	err     error   // what Run returned
-	kept    *Report // of a group of which the library's part is freed
-
-	// Of the run.
-	id       string
+	mu       sync.Mutex // guards what follows; some of it does not change during a run
+	lib      *library   // made at first use
+	actors   []actor
+	shared   bool  // the library runs actors of its own in the group
+	native   bool  // some of these are C code's
+	stopped  error // what Stop was given
+	stops    chan struct{}
+	err      error   // what Run returned
+	kept     *Report // of a group of which the library's part is freed
+	id       string  // of the run, as is all that follows
 	wake     chan struct{}
 	journal  *journal
 	release  func() // ends what listens for the library's actors
@@ -270,7 +268,7 @@ func (g *group) Stopping() <-chan struct{} {
 	return g.stops
 }
 
-// closeStops closes the channel of Stopping. With the lock.
+// closeStops is called with the lock.
 func (g *group) closeStops() {
 	select {
 	case <-g.stops:

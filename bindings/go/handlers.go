@@ -58,8 +58,7 @@ type SignalError struct{ Signal os.Signal }
 // Error says which signal came.
 func (e SignalError) Error() string { return fmt.Sprintf("received signal %s", e.Signal) }
 
-// signalCode is what the code of a signal is counted from, as in shells.
-const signalCode = 128
+const signalCode = 128 // what the code of a signal is counted from, as in shells
 
 // Code is 128 plus the signal's number, as shells show it.
 func (e SignalError) Code() int {

@@ -160,7 +160,6 @@ func (l *library) sleep(limit time.Duration) {
 	runtime.KeepAlive(l)
 }
 
-// signalNumbers are those of signals for the library.
 func signalNumbers(signals []os.Signal) ([]C.int, error) {
 	var numbers []C.int
 	for _, sig := range signals {
@@ -173,7 +172,6 @@ func signalNumbers(signals []os.Signal) ([]C.int, error) {
 	return numbers, nil
 }
 
-// listens is which signals the library listens for.
 func listens() (signals []os.Signal) {
 	for number := C.int(1); number <= 64; number++ {
 		if C.rg_listens(number) == 1 {
@@ -213,7 +211,6 @@ func (l *library) summary() *Report {
 	return report
 }
 
-// format has the library write the report.
 func (l *library) format(format C.int) string {
 	const grows = 1 << 10 // what may be added while the group runs
 	buffer := make([]byte, C.rg_format_report(l.group, format, nil, 0)+grows)

@@ -73,8 +73,7 @@ func (g *group) begin() error {
 	return nil
 }
 
-// runs counts the runs of this process.
-var runs atomic.Int64
+var runs atomic.Int64 // of this process
 
 // start starts a goroutine for each actor that is Go's.
 func (g *group) start() {

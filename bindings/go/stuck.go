@@ -25,8 +25,7 @@ func (g *group) labelled(index int) context.Context {
 
 func (g *group) number(index int) string { return g.id + "." + strconv.Itoa(index) }
 
-// findStuck names the stuck actors, with their stacks from a profile of all
-// goroutines, which does not stop the program as a dump of all stacks would.
+// findStuck takes a profile: a dump of all stacks would stop the program.
 func (g *group) findStuck() *StuckError {
 	err := &StuckError{Cause: g.cause}
 	for i := range g.actors {
