@@ -759,6 +759,9 @@ int rg_set_chain_signals(struct rg_group *group, int on);
  *
  * @param signal  any number.
  *
+ * It is 0 as well once a second Ctrl-C was passed on to the disposition of
+ * before the run (see rg_add_signals): then the signal is the runtime's.
+ *
  * Returns 1 or 0. Any thread may call it, and a signal handler.
  */
 int rg_listens(int signal);

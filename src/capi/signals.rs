@@ -84,6 +84,9 @@ pub(super) fn set_chain_signals(core: &Arc<Core>, on: c_int) -> Result<c_int, Er
 ///
 /// @param signal  any number.
 ///
+/// It is 0 as well once a second Ctrl-C was passed on to the disposition of
+/// before the run (see rg_add_signals): then the signal is the runtime's.
+///
 /// Returns 1 or 0. Any thread may call it, and a signal handler.
 #[unsafe(no_mangle)]
 pub extern "C" fn rg_listens(signal: c_int) -> c_int {

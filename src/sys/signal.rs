@@ -39,6 +39,8 @@ struct Slot {
     active: AtomicUsize,
     /// The layers that somebody may call, a bit each.
     used: AtomicU8,
+    /// It was passed on, and no other listener has come since.
+    passed_on: AtomicBool,
     /// What was there before each layer; leaked, since a handler may be reading
     /// it.
     previous: [AtomicPtr<sigaction>; LAYERS],
@@ -48,6 +50,7 @@ static SLOTS: [Slot; SIGNALS] = [const {
     Slot {
         active: AtomicUsize::new(0),
         used: AtomicU8::new(0),
+        passed_on: AtomicBool::new(false),
         previous: [const { AtomicPtr::new(ptr::null_mut()) }; LAYERS],
     }
 }; SIGNALS];
@@ -152,10 +155,12 @@ fn catchable(signal: i32) -> bool {
         && !refused.contains(&signal)
 }
 
-/// Whether somebody listens for the signal.
+/// Whether somebody listens for the signal, and it was not passed on: a runtime
+/// that sees it as well leaves it alone as long as this is so.
 pub fn listens(signal: i32) -> bool {
     let slot = usize::try_from(signal).ok().and_then(|at| SLOTS.get(at));
-    OWNER.load(SeqCst) == id() && slot.is_some_and(|slot| slot.active.load(SeqCst) != 0)
+    OWNER.load(SeqCst) == id()
+        && slot.is_some_and(|slot| slot.active.load(SeqCst) != 0 && !slot.passed_on.load(SeqCst))
 }
 
 /// Sends the signal to this process once more.
@@ -379,6 +384,7 @@ impl Registry {
             };
             slot.active.store(layer + 1, SeqCst);
         }
+        SLOTS[signal as usize].passed_on.store(false, SeqCst);
         *listeners += 1;
         Ok(true)
     }
@@ -600,7 +606,11 @@ fn tell(slot: &Slot, signal: c_int, layer: usize) -> Fate {
     }
     INSIDE.fetch_sub(1, SeqCst);
     match (any, again, chain) {
-        (false, ..) | (_, true, _) => Fate::PassedOn,
+        (false, ..) => Fate::PassedOn,
+        (_, true, _) => {
+            slot.passed_on.store(true, SeqCst);
+            Fate::PassedOn
+        }
         (_, _, true) => Fate::Chained,
         _ => Fate::Absorbed,
     }
