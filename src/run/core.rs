@@ -13,7 +13,7 @@ use super::threads::{self, STACKS, Threads};
 use crate::abi::{Head, HeldCause, rg_cause};
 use crate::error::Error;
 use crate::latch::Latch;
-use crate::machine::{Event, EventKind, Machine, Message, Nanos, Outcome, Step};
+use crate::machine::{Event, EventKind, Machine, Message, Nanos, Step};
 use crate::report::ended_by;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex, MutexGuard, OnceLock, Time, now};
@@ -106,8 +106,8 @@ pub struct Core {
     hosted: AtomicBool,
     /// A share of the group for its host, which posts what is stuck after it has
     /// freed its handle; and how many posts it still owes.
-    host_share: Mutex<Option<Arc<Core>>>,
-    host_owes: AtomicUsize,
+    pub(super) host_share: Mutex<Option<Arc<Core>>>,
+    pub(super) host_owes: AtomicUsize,
     cause: OnceLock<HeldCause>,
     pub(super) observer: Mutex<Option<Observer>>,
     /// Whether signal actors that are added hand a signal on.
@@ -473,48 +473,6 @@ impl Core {
             drop(actors);
         }
         Ok(())
-    }
-
-    // ---- what happens ---------------------------------------------------------
-
-    /// Something of the library's own returned. Never waits. True: the driver
-    /// was woken.
-    pub fn post(&self, post: Post, outcome: Outcome) -> Result<bool, Error> {
-        self.post_as(Caller::Own, post, outcome)
-    }
-
-    fn post_as(&self, caller: Caller, post: Post, outcome: Outcome) -> Result<bool, Error> {
-        let wake = self.inbox.post(post, caller, outcome)?;
-        // An execute that returns ends the group, whichever it is.
-        if matches!(post, Post::Execute(_) | Post::Stop) && !self.stop.is_set() {
-            self.stop.set();
-        }
-        if wake {
-            self.wake();
-        }
-        Ok(wake)
-    }
-
-    /// Something of a driven actor's returned. The group is there as long as the
-    /// host owes a post.
-    pub fn host_post(&self, post: Post, outcome: Outcome) -> Result<bool, Error> {
-        let wake = self.post_as(Caller::Host, post, outcome)?;
-        if self.host_owes.fetch_sub(1, SeqCst) == 1 {
-            // Nobody else wants the lock: the run has begun, and this is the last.
-            let share = self
-                .host_share
-                .try_lock()
-                .and_then(|mut share| share.take());
-            drop(share);
-        }
-        Ok(wake)
-    }
-
-    /// Stops the group from outside (rule 9). Also if something else came first,
-    /// it is seen to be stopping when this returns.
-    pub fn stop(&self, code: i32) {
-        let _ = self.post(Post::Stop, Outcome::code(code));
-        self.stop.set();
     }
 
     // ---- what is known ----------------------------------------------------------

@@ -1,6 +1,7 @@
-//! The driver's loop: carries out the machine's steps. The thread in `rg_run` is
-//! in it, or after `rg_start` one of the library's, or a host with a loop of its
-//! own goes through it by `rg_drive_next`.
+//! The driver: what wakes it, and its loop, which carries out the machine's
+//! steps. The thread in `rg_run` is in the loop, or after `rg_start` a thread of
+//! the library's; a host with a loop of its own goes through it by
+//! `rg_drive_next`.
 
 use super::core::{Core, State};
 use super::inbox::{Caller, Post};
@@ -8,7 +9,7 @@ use super::threads;
 use crate::error::Error;
 use crate::machine::{Message, NO_MESSAGE, Nanos, Outcome, Step};
 use crate::sync::Arc;
-use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sys::event::Event;
 use std::os::fd::RawFd;
 
@@ -24,6 +25,58 @@ pub enum Next {
 }
 
 impl Core {
+    // ---- what happens ---------------------------------------------------------
+
+    /// Something of the library's own returned. Never waits. True: the driver
+    /// was woken.
+    pub fn post(&self, post: Post, outcome: Outcome) -> Result<bool, Error> {
+        self.post_as(Caller::Own, post, outcome)
+    }
+
+    fn post_as(&self, caller: Caller, post: Post, outcome: Outcome) -> Result<bool, Error> {
+        let wake = self.inbox.post(post, caller, outcome)?;
+        // An execute that returns ends the group, whichever it is.
+        if matches!(post, Post::Execute(_) | Post::Stop) && !self.stop.is_set() {
+            self.stop.set();
+        }
+        if wake {
+            self.wake();
+        }
+        Ok(wake)
+    }
+
+    /// Something of a driven actor's returned. The group is there as long as the
+    /// host owes a post.
+    pub fn host_post(&self, post: Post, outcome: Outcome) -> Result<bool, Error> {
+        let wake = self.post_as(Caller::Host, post, outcome)?;
+        if self.host_owes.fetch_sub(1, SeqCst) == 1 {
+            // Nobody else wants the lock: the run has begun, and this is the last.
+            let share = self
+                .host_share
+                .try_lock()
+                .and_then(|mut share| share.take());
+            drop(share);
+        }
+        Ok(wake)
+    }
+
+    /// Stops the group from outside (rule 9). Also if something else came first,
+    /// it is seen to be stopping when this returns.
+    pub fn stop(&self, code: i32) {
+        let _ = self.post(Post::Stop, Outcome::code(code));
+        self.stop.set();
+    }
+
+    /// Wakes the driver. Never waits.
+    pub(super) fn wake(&self) {
+        self.wakes.add(1);
+        if let Some(event) = self.wake_event.get() {
+            event.signal();
+        }
+    }
+
+    // ---- the loop ---------------------------------------------------------------
+
     /// Carries out the run on this thread, and gives its code.
     pub(super) fn drive(self: &Arc<Self>) -> i32 {
         loop {
@@ -208,13 +261,5 @@ impl Core {
             event.signal();
         }
         Ok(event.fd())
-    }
-
-    /// Wakes the driver. Never waits.
-    pub(super) fn wake(&self) {
-        self.wakes.add(1);
-        if let Some(event) = self.wake_event.get() {
-            event.signal();
-        }
     }
 }
