@@ -3,9 +3,8 @@
 use super::{read_message, read_name, via};
 use crate::abi::{RG_DRIVE_WAKE, RG_STEP_FINISH, RG_STEP_INTERRUPT, RG_STEP_WAIT, rg_group, time};
 use crate::error::Error;
-use crate::machine::Outcome;
+use crate::machine::{Outcome, Step};
 use crate::run::core::{Core, Driver};
-use crate::run::drive::Next;
 use crate::run::inbox::Post;
 use crate::sync::Arc;
 use libc::{c_char, c_int};
@@ -143,10 +142,14 @@ pub(super) unsafe fn drive_next(core: &Arc<Core>, value: *mut i64) -> Result<c_i
     // SAFETY: NULL or the caller's to write.
     let value = unsafe { value.as_mut() }.ok_or(Error::Invalid)?;
     // A share: after the last step another thread may free the handle.
-    let (step, number) = match core.clone().host_next()? {
-        Next::Interrupt(index) => (RG_STEP_INTERRUPT, index as i64),
-        Next::Wait(left) => (RG_STEP_WAIT, time(left)),
-        Next::Finish(code) => (RG_STEP_FINISH, i64::from(code)),
+    let core = core.clone();
+    let (step, number) = match core.host_next()? {
+        Step::Start(index) | Step::Interrupt(index) => (RG_STEP_INTERRUPT, index as i64),
+        Step::Wait(until) => {
+            let left = core.left(until).map(|left| left.as_nanos() as u64);
+            (RG_STEP_WAIT, time(left))
+        }
+        Step::Finish(code) => (RG_STEP_FINISH, i64::from(code)),
     };
     *value = number;
     Ok(step)

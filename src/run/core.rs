@@ -82,7 +82,7 @@ pub struct Core {
     /// `None`: the host's own, which it runs and interrupts itself. Boxed, since
     /// threads keep an actor's address while more are added.
     pub(super) actors: Mutex<Vec<Option<Box<Actor>>>>,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     /// What happened and is not yet in `state`.
     pub(super) inbox: Inbox,
     /// Changes when the driver has something to do.

@@ -8,21 +8,11 @@ use super::inbox::{Caller, Post};
 use super::threads;
 use crate::error::Error;
 use crate::machine::{Message, NO_MESSAGE, Nanos, Outcome, Step};
-use crate::sync::Arc;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
+use crate::sync::{Arc, after};
 use crate::sys::event::Event;
 use std::os::fd::RawFd;
-
-/// What the driver does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// For a host: call its actor's interrupt, and post that it returned.
-    Interrupt(usize),
-    /// Nothing, until it is woken or for so long.
-    Wait(Option<Nanos>),
-    /// The run is over, with this code.
-    Finish(i32),
-}
+use std::time::Duration;
 
 impl Core {
     // ---- what happens ---------------------------------------------------------
@@ -85,18 +75,20 @@ impl Core {
             let seen = self.wakes.get();
             match self.next() {
                 // Only where the host drives.
-                Next::Interrupt(_) => {}
-                Next::Wait(time) => {
-                    let deadline = time.and_then(|time| crate::sync::now().checked_add(time));
+                Step::Start(_) | Step::Interrupt(_) => {}
+                Step::Wait(until) => {
+                    let deadline = self.left(until).and_then(after);
                     self.wakes.wait_past(seen, deadline);
                 }
-                Next::Finish(code) => return code,
+                Step::Finish(code) => return code,
             }
         }
     }
 
     /// Carries out steps as long as there are such that the library carries out.
-    pub fn next(self: &Arc<Self>) -> Next {
+    /// Gives the first that it does not: a wait, the end, or the interrupt of an
+    /// actor of the host's.
+    pub fn next(self: &Arc<Self>) -> Step {
         loop {
             let mut state = self.state();
             if let Some(event) = state.machine.next_event() {
@@ -134,22 +126,22 @@ impl Core {
                     // gets here first.
                     self.stop.set();
                     if hosted {
-                        return Next::Interrupt(index);
+                        return step;
                     }
                     self.make_call(Post::Interrupt(index));
                 }
-                Step::Wait(until) => {
+                Step::Wait(_) => {
                     if !self.inbox.wait_for(state.machine.awaited()) {
                         continue;
                     }
-                    return Next::Wait(until.map(|until| until.saturating_sub(state.now())));
+                    return step;
                 }
-                Step::Finish(code) => {
+                Step::Finish(_) => {
                     drop(state);
                     if self.has_own.load(Relaxed) {
                         self.gather();
                     }
-                    return Next::Finish(code);
+                    return step;
                 }
             }
         }
@@ -235,17 +227,24 @@ impl Core {
         }
     }
 
+    /// How long it is until this time of the machine's; `None`: for ever.
+    pub fn left(&self, until: Option<Nanos>) -> Option<Duration> {
+        let until = until?;
+        let now = self.state.lock().now();
+        Some(Duration::from_nanos(until.saturating_sub(now)))
+    }
+
     // ---- for a host that drives ------------------------------------------------
 
     /// The next step that is the host's to carry out, without waiting.
-    pub fn host_next(self: &Arc<Self>) -> Result<Next, Error> {
+    pub fn host_next(self: &Arc<Self>) -> Result<Step, Error> {
         self.must_be_driven()?;
         if let Some(event) = self.wake_event.get() {
             // First drained, then looked: what comes between is not lost.
             event.drain();
         }
         let next = self.next();
-        if matches!(next, Next::Finish(_)) {
+        if matches!(next, Step::Finish(_)) {
             self.over.set();
         }
         Ok(next)
