@@ -415,7 +415,7 @@ static int until_called(void *called) {
 }
 
 static void in_order_with_a_grace(void) {
-    for (int round = 0; round < 2000; round++) {
+    for (int round = 0; round < 200; round++) {
         rg_group *group = rg_new();
         int order = round % 2 ? RG_ORDER_REVERSE : RG_ORDER_ADDED;
         CHECK_INT(rg_set_grace(group, 50), 0);
