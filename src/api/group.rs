@@ -375,7 +375,8 @@ impl Stopper {
     /// `run`: nothing will be started.
     pub fn stop(&self, code: i32) {
         if let Some(core) = self.core.upgrade() {
-            core.stop(code);
+            // Refused in a child of a fork, where the group does not run.
+            let _ = core.stop(code);
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::run::actor::Completion;
 use crate::run::core::Core;
 use crate::run::failure;
 use crate::sync::{Arc, Time, after};
+use crate::sys::unwind::uncancelled;
 use crate::text;
 use libc::{c_char, c_int};
 use std::ffi::{CStr, CString};
@@ -63,9 +64,10 @@ impl<T> Answer for *mut T {
     }
 }
 
-/// The one place where a panic of the library's own ends.
+/// The one place where a panic of the library's own ends, and where a
+/// cancellation of the thread is held off.
 fn boundary<R: Answer>(body: impl FnOnce() -> Result<R, Error>) -> R {
-    catch_unwind(AssertUnwindSafe(body))
+    uncancelled(|| catch_unwind(AssertUnwindSafe(body)))
         .unwrap_or(Err(Error::Panic))
         .unwrap_or_else(R::failed)
 }

@@ -14,8 +14,9 @@ use libc::{c_int, pollfd};
 /// @param group  the group.
 /// @param code   what rg_run returns.
 ///
-/// Returns 0 or RG_EINVAL. Any thread may call it, any number of times; not a
-/// signal handler (see rg_add_signals).
+/// Returns 0 or RG_EINVAL; RG_ESTATE in a child of fork, if the parent runs the
+/// group. Any thread may call it, any number of times; not a signal handler (see
+/// rg_add_signals).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rg_stop(group: *mut rg_group, code: c_int) -> c_int {
     // SAFETY: see `via`.
@@ -24,7 +25,7 @@ pub unsafe extern "C" fn rg_stop(group: *mut rg_group, code: c_int) -> c_int {
 
 pub(super) fn stop(core: &Arc<Core>, code: c_int) -> Result<c_int, Error> {
     // A share: the run may be over, and the handle freed, before this returns.
-    core.clone().stop(code);
+    core.clone().stop(code)?;
     Ok(0)
 }
 

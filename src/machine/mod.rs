@@ -197,6 +197,14 @@ impl Machine {
         Ok(true)
     }
 
+    /// The group is given up: whatever its actors' release functions try, nothing
+    /// is added or run any more.
+    pub fn close(&mut self) {
+        if self.phase == Phase::Adding {
+            self.phase = Phase::Finished(0);
+        }
+    }
+
     /// The actors could not all be had: nothing was called, and the group is
     /// as it was before [`Machine::begin`] (rule 2).
     pub fn retract(&mut self) {

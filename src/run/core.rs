@@ -15,9 +15,12 @@ use crate::error::Error;
 use crate::latch::Latch;
 use crate::machine::{Event, EventKind, Machine, Message, Nanos, Step};
 use crate::report::ended_by;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use crate::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst,
+};
 use crate::sync::{Arc, Mutex, MutexGuard, OnceLock, Time, now};
 use crate::sys::event::Event as Descriptor;
+use crate::sys::fork;
 use crate::sys::futex::Word;
 use crate::sys::memory::{Room, try_box};
 use crate::sys::signal::{listens, send_again};
@@ -104,6 +107,8 @@ pub struct Core {
     pub(super) bounded: AtomicBool,
     /// Whether the host drives.
     hosted: AtomicBool,
+    /// The process that runs it; 0: none yet.
+    process: AtomicI32,
     /// A share of the group for its host, which posts what is stuck after it has
     /// freed its handle; and how many posts it still owes.
     pub(super) host_share: Mutex<Option<Arc<Core>>>,
@@ -148,6 +153,7 @@ impl Core {
             has_own: AtomicBool::new(false),
             bounded: AtomicBool::new(false),
             hosted: AtomicBool::new(false),
+            process: AtomicI32::new(0),
             host_share: Mutex::new(None),
             host_owes: AtomicUsize::new(0),
             cause: OnceLock::new(),
@@ -330,6 +336,7 @@ impl Core {
         state.began = Some(now());
         state.latest = 0;
         self.hosted.store(host, Relaxed);
+        self.process.store(fork::id(), Relaxed);
         if !begun {
             return Ok(false);
         }
@@ -466,6 +473,8 @@ impl Core {
         if !adding && (!finished || !self.over.is_set()) {
             return Err(Error::State);
         }
+        self.with(Machine::close);
+        self.over.set();
         Threads::join_driver(&self.threads);
         if self.with(|machine| machine.outstanding()) == 0 {
             // Their drops run unlocked, in order of addition.
@@ -512,6 +521,16 @@ impl Core {
             };
             (name, said.map_or(c"".as_ptr(), |text| text.as_ptr()))
         })
+    }
+
+    /// Refuses a group that another process runs: this one is a child of a fork,
+    /// which shares the group's descriptors, but has a memory of its own.
+    pub(super) fn must_be_ours(&self) -> Result<(), Error> {
+        match self.process.load(Relaxed) {
+            0 => Ok(()),
+            process if process == fork::id() => Ok(()),
+            _ => Err(Error::State),
+        }
     }
 
     /// Refuses a group that the host does not drive.

@@ -52,9 +52,11 @@ impl Core {
 
     /// Stops the group from outside (rule 9). Also if something else came first,
     /// it is seen to be stopping when this returns.
-    pub fn stop(&self, code: i32) {
+    pub fn stop(&self, code: i32) -> Result<(), Error> {
+        self.must_be_ours()?;
         let _ = self.post(Post::Stop, Outcome::code(code));
         self.stop.set();
+        Ok(())
     }
 
     /// Wakes the driver. Never waits.

@@ -16,6 +16,30 @@
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 
+/// Holds off `pthread_cancel` for this thread while `body` runs: acted on in the
+/// middle of it, at a write or a poll, it would unwind frames that own things,
+/// and abort the process. It acts at the thread's next cancellation point.
+pub fn uncancelled<R>(body: impl FnOnce() -> R) -> R {
+    unsafe extern "C" {
+        fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+    }
+    #[cfg(target_os = "macos")]
+    const DISABLE: c_int = 0;
+    #[cfg(not(target_os = "macos"))]
+    const DISABLE: c_int = 1;
+    struct Restore(c_int);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            // SAFETY: the state that this thread had.
+            unsafe { pthread_setcancelstate(self.0, std::ptr::null_mut()) };
+        }
+    }
+    let mut before = Restore(DISABLE);
+    // SAFETY: the place for the state before is valid for the call.
+    unsafe { pthread_setcancelstate(DISABLE, &mut before.0) };
+    body()
+}
+
 /// Whose function is called.
 pub struct Callee {
     /// The actor's name; NULL: not an actor's.
