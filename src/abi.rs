@@ -219,6 +219,8 @@ pub struct rg_summary {
     pub grace_ns: i64,
     /// One of rg_order.
     pub order: c_int,
+    /// 1: the observer had not taken all events when the grace was over; else 0.
+    pub observer_stuck: c_int,
 }
 
 /// Told what happens; see rg_set_observer. event is valid during the call.

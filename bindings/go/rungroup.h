@@ -27,9 +27,13 @@
  * - Where a structure begins with its size, set it to sizeof; a larger one than
  *   the library's own is taken, too.
  * - Descriptors are the group's: poll them, but do not read, write or close them.
- * - In a child of fork, a group of the parent's must not be used (its threads are
- *   not there), and not freed; new groups may be made, as far as POSIX allows
- *   that in the child of a process with threads.
+ * - A child of fork may make and run groups of its own, and run one that was made
+ *   before the fork, as far as POSIX allows that in the child of a process with
+ *   threads. A group that the parent runs has no threads there: it must not be
+ *   waited for or freed, and rg_stop refuses it (RG_ESTATE).
+ * - pthread_cancel is held off while a thread is inside of a function of the
+ *   library, a wait included; it acts at the thread's next cancellation point. So
+ *   cancel an actor by its interrupt, not by pthread_cancel alone.
  */
 
 
@@ -477,6 +481,10 @@ typedef struct rg_summary {
      * One of rg_order.
      */
     int order;
+    /**
+     * 1: the observer had not taken all events when the grace was over; else 0.
+     */
+    int observer_stuck;
 } rg_summary;
 
 
@@ -664,8 +672,9 @@ void rg_free(struct rg_group *group);
  * @param group  the group.
  * @param code   what rg_run returns.
  *
- * Returns 0 or RG_EINVAL. Any thread may call it, any number of times; not a
- * signal handler (see rg_add_signals).
+ * Returns 0 or RG_EINVAL; RG_ESTATE in a child of fork, if the parent runs the
+ * group. Any thread may call it, any number of times; not a signal handler (see
+ * rg_add_signals).
  */
 int rg_stop(struct rg_group *group, int code);
 
@@ -782,13 +791,20 @@ int rg_listens(int signal);
 int rg_add_systemd(struct rg_group *group);
 
 /**
- * Has the group's events told to a function: one at a time and in order, by
- * the thread that drives the run (rg_run's, or the library's own after
- * rg_start). It should return soon, since the run waits for it.
+ * Has the group's events told to a function: one at a time and in order.
+ *
+ * Without a grace it is called by the thread that drives the run (rg_run's, or
+ * the library's own after rg_start), before the step that an event announces;
+ * the run waits for it. With a grace a thread of the library's calls it, and the
+ * run goes on meanwhile; only at the end it waits for the last events to be
+ * taken, as long as the grace lasts. If they are not, rg_run returns
+ * RG_ETIMEDOUT, and the report says that the observer is stuck. A host that
+ * drives calls it in rg_drive_next.
  *
  * @param group     the group, which has not been run.
  * @param observer  NULL: no longer.
- * @param userdata  handed to it; must live until rg_run or rg_wait returned.
+ * @param userdata  handed to it; must live until rg_run or rg_wait returned, or
+ *                  if the observer is stuck, until it returns.
  *
  * Returns 0, RG_EINVAL or RG_ESTATE. Any thread may call it.
  */

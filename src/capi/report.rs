@@ -31,13 +31,20 @@ const _: () = assert!(
     RG_VERSION_NUMBER == RG_VERSION_MAJOR * 10000 + RG_VERSION_MINOR * 100 + RG_VERSION_PATCH
 );
 
-/// Has the group's events told to a function: one at a time and in order, by
-/// the thread that drives the run (rg_run's, or the library's own after
-/// rg_start). It should return soon, since the run waits for it.
+/// Has the group's events told to a function: one at a time and in order.
+///
+/// Without a grace it is called by the thread that drives the run (rg_run's, or
+/// the library's own after rg_start), before the step that an event announces;
+/// the run waits for it. With a grace a thread of the library's calls it, and the
+/// run goes on meanwhile; only at the end it waits for the last events to be
+/// taken, as long as the grace lasts. If they are not, rg_run returns
+/// RG_ETIMEDOUT, and the report says that the observer is stuck. A host that
+/// drives calls it in rg_drive_next.
 ///
 /// @param group     the group, which has not been run.
 /// @param observer  NULL: no longer.
-/// @param userdata  handed to it; must live until rg_run or rg_wait returned.
+/// @param userdata  handed to it; must live until rg_run or rg_wait returned, or
+///                  if the observer is stuck, until it returns.
 ///
 /// Returns 0, RG_EINVAL or RG_ESTATE. Any thread may call it.
 #[unsafe(no_mangle)]
@@ -192,6 +199,7 @@ pub(super) unsafe fn get_summary(core: &Arc<Core>, out: *mut rg_summary) -> Resu
             end_ns: time(Some(end)),
             grace_ns: time(machine.grace()),
             order: rg_order::from(machine.order()) as c_int,
+            observer_stuck: c_int::from(machine.observer_stuck()),
         }
     });
     // SAFETY: the caller's to write, and large enough.
@@ -301,6 +309,7 @@ pub unsafe extern "C" fn rg_format_summary(
             nanos(summary.grace_ns),
             abi::order(summary.order).unwrap_or_default(),
             [summary.started_ns, summary.stopping_ns, summary.end_ns].map(nanos),
+            summary.observer_stuck != 0,
         );
         Ok(write(&report, format, buffer, length))
     })

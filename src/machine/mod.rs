@@ -99,6 +99,13 @@ pub struct Machine {
     outstanding: usize,
     /// Events that nobody has taken, oldest first; `None`: nobody observes.
     events: Option<VecDeque<Event>>,
+    /// The observer has a thread of its own, so that one that blocks does not hold
+    /// up the driver: the run waits for it, as for an actor (rule 10).
+    observed_apart: bool,
+    /// It was told of an event, and has not returned.
+    telling: bool,
+    /// It had not been told everything when the grace was over.
+    observer_stuck: bool,
 }
 
 impl Default for Machine {
@@ -125,6 +132,9 @@ impl Machine {
             current: None,
             outstanding: 0,
             events: None,
+            observed_apart: false,
+            telling: false,
+            observer_stuck: false,
         }
     }
 
@@ -164,6 +174,11 @@ impl Machine {
         self.must_be_adding()?;
         self.events = observed.then(VecDeque::new);
         Ok(())
+    }
+
+    /// Whether the observer has a thread of its own, in the run that begins.
+    pub fn set_observed_apart(&mut self, apart: bool) {
+        self.observed_apart = apart;
     }
 
     fn must_be_adding(&self) -> Result<(), Error> {
@@ -383,7 +398,7 @@ impl Machine {
             return Step::Interrupt(index);
         }
         let deadline = self.deadline();
-        if self.outstanding == 0 {
+        if self.outstanding == 0 && self.all_told() {
             let code = self.cause.as_ref().map_or(0, |cause| cause.code);
             self.finish(code, now);
             Step::Finish(code)
@@ -479,6 +494,7 @@ impl Machine {
     }
 
     fn mark_stuck(&mut self, now: Nanos) {
+        let told = self.all_told();
         for index in 0..self.records.len() {
             let record = &mut self.records[index];
             let returned = record.returned.is_some();
@@ -492,6 +508,13 @@ impl Machine {
                 self.note(EventKind::Stuck, Some(index), 0, now);
             }
         }
+        self.observer_stuck = !told;
+    }
+
+    /// The observer has not taken the last events in time either.
+    pub fn observer_overran(&mut self) {
+        self.observer_stuck = true;
+        self.phase = Phase::Finished(Error::TimedOut.code());
     }
 
     fn finish(&mut self, code: i32, now: Nanos) {
@@ -518,6 +541,38 @@ impl Machine {
         self.events
             .as_ref()
             .is_some_and(|events| !events.is_empty())
+    }
+
+    /// Whether the observer's thread has nothing left to tell. True where it has
+    /// none: the driver tells each event before it goes on.
+    pub fn all_told(&self) -> bool {
+        !self.observed_apart || !(self.telling || self.has_events())
+    }
+
+    /// The next event for the observer's thread, which says [`Machine::told`] after
+    /// it. None: there is none, or the run is over and does not wait any more.
+    pub fn tell(&mut self) -> Option<Event> {
+        if self.observer_stuck {
+            return None;
+        }
+        let event = self.next_event();
+        self.telling = event.is_some();
+        event
+    }
+
+    /// The observer has returned.
+    pub fn told(&mut self) {
+        self.telling = false;
+    }
+
+    /// Whether the observer held up the end.
+    pub fn observer_stuck(&self) -> bool {
+        self.observer_stuck
+    }
+
+    /// Whether the observer has a thread of its own.
+    pub fn observed_apart(&self) -> bool {
+        self.observed_apart
     }
 
     /// Takes the oldest event that nobody has taken.

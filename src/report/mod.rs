@@ -17,6 +17,7 @@ pub struct Report {
     order: Order,
     started_at: Option<Nanos>,
     stopping_at: Nanos,
+    observer_stuck: bool,
     /// When the run was over, or when the snapshot was taken.
     end: Nanos,
 }
@@ -32,6 +33,7 @@ impl Report {
             order: machine.order(),
             started_at: machine.started_at(),
             stopping_at: machine.stopping_at(),
+            observer_stuck: machine.observer_stuck(),
             end,
         }
     }
@@ -44,6 +46,7 @@ impl Report {
         grace: Option<Nanos>,
         order: Order,
         [started_at, stopping_at, end]: [Option<Nanos>; 3],
+        observer_stuck: bool,
     ) -> Self {
         for (index, record) in records.iter_mut().enumerate() {
             record.make_name(index);
@@ -56,6 +59,7 @@ impl Report {
             order,
             started_at,
             stopping_at: stopping_at.unwrap_or(0),
+            observer_stuck,
             end: end.unwrap_or(0),
         }
     }
@@ -77,6 +81,10 @@ impl Report {
 
     fn initiator(&self) -> Option<usize> {
         self.cause.as_ref()?.index
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.observer_stuck || self.records.iter().any(|record| record.stuck.any())
     }
 
     fn headline(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,7 +112,7 @@ impl Report {
         let took = Time(self.end.saturating_sub(self.stopping_at));
         match self.code {
             None => writeln!(f, ", stopping for {took}"),
-            Some(_) if self.records.iter().any(|record| record.stuck.any()) => {
+            Some(_) if self.is_stuck() => {
                 let grace = Time(self.grace.unwrap_or(0));
                 writeln!(f, ", not stopped within its grace of {grace}")
             }
@@ -120,6 +128,9 @@ impl fmt::Display for Report {
         for record in self.records.iter().filter(|record| record.stuck.any()) {
             let name = record.name().to_string_lossy();
             writeln!(f, "  STUCK \"{name}\": {}", what_is_stuck(record.stuck))?;
+        }
+        if self.observer_stuck {
+            writeln!(f, "  STUCK observer: it has not taken all events")?;
         }
         let names = self
             .records

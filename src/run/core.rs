@@ -115,6 +115,8 @@ pub struct Core {
     pub(super) host_owes: AtomicUsize,
     cause: OnceLock<HeldCause>,
     pub(super) observer: Mutex<Option<Observer>>,
+    /// Changes when the observer's thread has something to do.
+    pub(super) events: Word,
     /// Whether signal actors that are added hand a signal on.
     pub chain_signals: AtomicBool,
 }
@@ -158,6 +160,7 @@ impl Core {
             host_owes: AtomicUsize::new(0),
             cause: OnceLock::new(),
             observer: Mutex::new(None),
+            events: Word::default(),
             chain_signals: AtomicBool::new(false),
         })
     }
@@ -345,6 +348,8 @@ impl Core {
         let bounded = own.any(|actor| actor.listener().is_none())
             && (host || state.machine.grace().is_some());
         self.bounded.store(bounded, Relaxed);
+        let apart = !host && state.machine.grace().is_some() && self.observer.lock().is_some();
+        state.machine.set_observed_apart(apart);
         self.inbox.expect(state.machine.outstanding());
         let mut owed = 0;
         for (index, actor) in actors.iter().enumerate() {
@@ -363,6 +368,7 @@ impl Core {
     /// The run is over before anything was called.
     fn finish_unstarted(self: &Arc<Self>, driver: Driver) -> Result<(), Error> {
         self.host_share.lock().take();
+        self.with(|machine| machine.set_observed_apart(false));
         for index in 0..self.actors.lock().len() {
             self.inbox.disarm(Post::Execute(index));
         }
@@ -384,13 +390,14 @@ impl Core {
         if !self.has_own.load(Relaxed) {
             return Ok(());
         }
+        let observed = self.with(|machine| machine.observed_apart());
         let bounded = self.bounded.load(Relaxed);
         if bounded {
             // A start and an interrupt each.
             self.interrupter.reserve(2 * actors.len())?;
         }
         let mut threads = self.threads.lock();
-        threads.spawn(self, &actors, bounded, driver)
+        threads.spawn(self, &actors, [bounded, observed], driver)
     }
 
     /// Ends the threads, none of which got going.

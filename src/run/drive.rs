@@ -93,7 +93,11 @@ impl Core {
     pub fn next(self: &Arc<Self>) -> Step {
         loop {
             let mut state = self.state();
-            if let Some(event) = state.machine.next_event() {
+            if state.machine.observed_apart() {
+                if state.machine.has_events() {
+                    self.events.add(1);
+                }
+            } else if let Some(event) = state.machine.next_event() {
                 drop(state);
                 let observer = *self.observer.lock();
                 if let Some(observer) = observer {
@@ -105,7 +109,7 @@ impl Core {
                 Some(step) => step,
                 None => {
                     let step = self.step(&mut state);
-                    if state.machine.has_events() {
+                    if state.machine.has_events() && !state.machine.observed_apart() {
                         // The observer is told of a step before it is carried out.
                         state.pending = Some(step);
                         continue;
@@ -140,10 +144,63 @@ impl Core {
                 }
                 Step::Finish(_) => {
                     drop(state);
+                    let code = self.finish_telling();
                     if self.has_own.load(Relaxed) {
                         self.gather();
                     }
-                    return step;
+                    return Step::Finish(code);
+                }
+            }
+        }
+    }
+
+    /// The last events, for which an observer with a thread of its own has what is
+    /// left of the grace, or a moment. Gives the run's code.
+    fn finish_telling(&self) -> i32 {
+        const MOMENT: Nanos = 50_000_000;
+        loop {
+            let seen = self.wakes.get();
+            let mut state = self.state();
+            self.events.add(1);
+            let code = state.machine.finished().unwrap_or_default();
+            if state.machine.observer_stuck() || state.machine.all_told() {
+                return code;
+            }
+            let grace = state.machine.grace().unwrap_or_default();
+            let end = state.machine.stopping_at().saturating_add(grace);
+            let end = end.max(state.machine.finished_at().saturating_add(MOMENT));
+            if state.now() >= end {
+                state.machine.observer_overran();
+                continue;
+            }
+            drop(state);
+            self.wakes
+                .wait_past(seen, self.left(Some(end)).and_then(after));
+        }
+    }
+
+    /// On the observer's thread, until the run is over.
+    pub(super) fn observe_events(&self) {
+        loop {
+            let seen = self.events.get();
+            let mut state = self.state();
+            let event = state.machine.tell();
+            let over = state.machine.finished().is_some();
+            drop(state);
+            let observer = *self.observer.lock();
+            match (event, observer) {
+                (Some(event), Some(observer)) => {
+                    threads::call_observer(self, observer, event);
+                    let mut state = self.state();
+                    state.machine.told();
+                    if state.machine.all_told() {
+                        drop(state);
+                        self.wake();
+                    }
+                }
+                _ if over => return,
+                _ => {
+                    self.events.wait_past(seen, None);
                 }
             }
         }

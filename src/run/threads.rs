@@ -41,19 +41,21 @@ pub struct Threads {
     /// With the index of each one's actor.
     actors: Vec<(usize, Thread)>,
     interrupters: Vec<Thread>,
+    observer: Option<Thread>,
     driver: Option<Thread>,
     /// The key that tells of their ends.
     key: Option<KeyShare>,
 }
 
 impl Threads {
-    /// A thread for each actor that has one, which waits at the gate; for the
-    /// interrupts, if `bounded`; for the run, if nobody else drives it.
+    /// A thread for each actor that has one, which waits at the gate; two for the
+    /// interrupts, if `bounded`; for the observer, if `observed`; for the run, if
+    /// nobody else drives it.
     pub fn spawn(
         &mut self,
         core: &Arc<Core>,
         actors: &[Option<Box<Actor>>],
-        bounded: bool,
+        [bounded, observed]: [bool; 2],
         driver: Driver,
     ) -> Result<(), Error> {
         let sizes = || {
@@ -97,6 +99,11 @@ impl Threads {
             // no other may be to be had.
             self.interrupter(core)?;
             self.interrupter(core)?;
+        }
+        if observed {
+            let thread =
+                self.thread(core, Role::Observer, 0, c"rg-observer", DEFAULT_STACK, None)?;
+            self.observer = Some(thread);
         }
         if driver == Driver::Thread {
             let thread = self.thread(core, Role::Driver, 0, c"rg-driver", DEFAULT_STACK, None)?;
@@ -161,6 +168,11 @@ impl Threads {
         for thread in self.interrupters.drain(..) {
             let in_call = |post: Post| !core.inbox.is_posted(post);
             let stuck = calls_left || thread.calling().is_some_and(in_call);
+            any_stuck |= stuck;
+            thread.end(stuck);
+        }
+        if let Some(thread) = self.observer.take() {
+            let stuck = core.with(|machine| machine.observer_stuck());
             any_stuck |= stuck;
             thread.end(stuck);
         }
@@ -238,6 +250,7 @@ enum Role {
     Interrupter {
         calling: Mutex<Option<Post>>,
     },
+    Observer,
     Driver,
 }
 
@@ -275,6 +288,7 @@ impl Thread {
             Role::Actor { .. } => actor_main,
             Role::Signals { .. } => signals_main,
             Role::Interrupter { .. } => interrupter_main,
+            Role::Observer => observer_main,
             Role::Driver => driver_main,
         };
         let (lowest, size) = match &stack {
@@ -416,6 +430,21 @@ extern "C-unwind" fn interrupter_main(job: *mut c_void) -> *mut c_void {
         while let Some(call) = next_call(job) {
             let complaint = make_call(job, call);
             call_done(job, call, complaint);
+        }
+        leave(job, keyed);
+    }
+    ptr::null_mut()
+}
+
+extern "C-unwind" fn observer_main(job: *mut c_void) -> *mut c_void {
+    let job = job.cast::<Job>();
+    // SAFETY: as above.
+    unsafe {
+        let keyed = enter(job);
+        if let Some(core) = &(*job).core
+            && core.gate.pass()
+        {
+            core.observe_events();
         }
         leave(job, keyed);
     }
