@@ -28,7 +28,7 @@ setup:
 	@scripts/setup.sh
 
 lib: ## build the C library into build/lib
-	cargo rustc --release --locked --lib --crate-type cdylib,staticlib
+	cargo build --release --locked -p rungroup-c
 	@mkdir -p build/lib
 	@# Untouched where nothing changed: somebody may be running it.
 	@cmp -s $(TARGET)/release/librungroup.so build/lib/librungroup.so.$(VERSION) || \

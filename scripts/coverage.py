@@ -73,7 +73,7 @@ def tools():
 
 def rust():
     """Its tests; gives their programs."""
-    test = ["cargo", "test", "--locked", "--lib", "--tests"]
+    test = ["cargo", "test", "--locked", "-p", "rungroup", "--lib", "--tests"]
     built = run(*test, "--no-run", "--message-format=json")
     # The exhaustive test is slow when counted, and reaches no more than the random one.
     run(*test, "--", "--skip", "every_order_of_events")
@@ -82,7 +82,7 @@ def rust():
 
 
 def library():
-    run("cargo", "rustc", "--locked", "--lib", "--crate-type", "cdylib")
+    run("cargo", "build", "--locked", "-p", "rungroup-c")
     shutil.copy(OUT / "target/debug/librungroup.so", BIN / "librungroup.so.0")
     link = BIN / "librungroup.so"
     link.unlink(missing_ok=True)

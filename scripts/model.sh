@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg rungroup_model" RUST_BACKTRACE=${RUST_BACKTRACE:-0}
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/model"
-options=(--locked --profile model --lib)
+options=(--locked -p rungroup --profile model --lib)
 case ${1:-} in
 lint) exec cargo clippy --locked --profile test --lib -- -D warnings ;;
 address)

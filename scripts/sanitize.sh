@@ -54,10 +54,10 @@ instrumented() { # options for cargo...
     link=("$out/$tool/$host/debug/librungroup.a"
         "$sysroot/lib/rustlib/$host/lib"/librustc*_rt."${tool:0:1}"san.a -lstdc++)
     run=()
-    local build=(--target "$host" --locked --lib "$@")
+    local build=(--target "$host" --locked "$@")
     # The machine's properties are left out: it has no unsafe code, and no threads.
-    count "Rust's tests" cargo test "${build[@]}" --test host --test rust_api --test conformance
-    count "the library" cargo rustc "${build[@]}" --crate-type staticlib
+    count "Rust's tests" cargo test "${build[@]}" -p rungroup --lib --test host --test rust_api --test conformance
+    count "the library" cargo build "${build[@]}" -p rungroup-c
 }
 
 # With its leaks, and without suppressions. A test asks for more memory than there is.
@@ -103,7 +103,7 @@ helgrind() {
     link=("$out/told.o" "$out/helgrind/debug/librungroup.a")
     run=(valgrind --tool=helgrind --quiet --fair-sched=yes --error-exitcode=99 --num-callers=20
         --suppressions=tests/helgrind/suppressions)
-    count "the library" for_helgrind rustc --locked --lib --crate-type staticlib
+    count "the library" for_helgrind build --locked -p rungroup-c
     count "what it is told by" gcc -std=c99 -g -O1 -c tests/helgrind/told.c -o "$out/told.o"
     count "it finds a race" finds "data race" race
     count "it finds no race" c order tests/helgrind/order.c

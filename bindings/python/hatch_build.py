@@ -29,7 +29,7 @@ class Hook(BuildHookInterface):
             )
         self.target = tempfile.TemporaryDirectory()
         folder = Path(os.environ.get("CARGO_TARGET_DIR", self.target.name)).absolute()
-        command = "cargo rustc --release --locked --lib --crate-type cdylib".split()
+        command = "cargo build --release --locked -p rungroup-c".split()
         environment = {**os.environ, "CARGO_TARGET_DIR": str(folder)}
         subprocess.run(command, cwd=rust, env=environment, check=True)
         built = folder / "release" / "librungroup.so"
