@@ -286,6 +286,26 @@ impl rg_cause {
     }
 }
 
+/// For Rust observers. Sound for the same reason.
+impl rg_event {
+    /// The actor's name.
+    pub fn actor(&self) -> Option<&str> {
+        if self.actor.is_null() {
+            return None;
+        }
+        // SAFETY: a text of the machine's.
+        let actor = unsafe { CStr::from_ptr(self.actor) };
+        Some(actor.to_str().unwrap_or_default())
+    }
+
+    /// What was said, or the complaint.
+    pub fn message(&self) -> &str {
+        // SAFETY: a text of the machine's.
+        let message = unsafe { CStr::from_ptr(self.message) };
+        message.to_str().unwrap_or_default()
+    }
+}
+
 // ---- how the machine's values cross ------------------------------------------
 
 /// -1: there is none.
@@ -309,6 +329,21 @@ pub fn event_kind(kind: EventKind) -> c_int {
         EventKind::Stuck => RG_EVENT_STUCK,
         EventKind::Stopped => RG_EVENT_STOPPED,
     }
+}
+
+/// The kind with this number.
+pub fn event_kind_of(number: c_int) -> Option<EventKind> {
+    [
+        EventKind::Started,
+        EventKind::Returned,
+        EventKind::Stopping,
+        EventKind::Interrupting,
+        EventKind::Interrupted,
+        EventKind::Stuck,
+        EventKind::Stopped,
+    ]
+    .into_iter()
+    .find(|&kind| event_kind(kind) == number)
 }
 
 /// One of `RG_STATE_...`.

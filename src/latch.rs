@@ -6,7 +6,7 @@ use crate::sync::atomic::{Ordering::SeqCst, fence};
 use crate::sync::{OnceLock, Time};
 use crate::sys::event::Event;
 use crate::sys::futex::Word;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 /// Something that happens once and that any number of threads can wait for.
 #[derive(Debug, Default)]
@@ -45,7 +45,12 @@ impl Latch {
     /// A descriptor that is readable once it has happened. It lives as long as
     /// the latch, and nobody drains it.
     pub fn fd(&self) -> Result<RawFd, Error> {
-        let fd = Event::once(&self.event)?.fd();
+        Ok(self.as_fd()?.as_raw_fd())
+    }
+
+    /// The same, borrowed.
+    pub fn as_fd(&self) -> Result<BorrowedFd<'_>, Error> {
+        let fd = Event::once(&self.event)?.as_fd();
         fence(SeqCst);
         if self.is_set() {
             // It may have happened before there was an event to signal.

@@ -48,10 +48,19 @@ mod capi;
 #[cfg(rungroup_model)]
 mod model;
 
-pub use api::group::{
-    ActorBuilder, Builder, Cause, Group, IntoOutcome, RunError, StopToken, Stopper, interrupt_none,
-};
+pub use api::actor::{Execute, IntoComplaint, IntoOutcome, interrupt_none};
+pub use api::builder::{ActorBuilder, Builder};
+pub use api::completion::Completion;
+pub use api::error::{Exit, RunError};
+pub use api::event::Event;
+pub use api::group::Group;
+pub use api::name::{current_actor, install_panic_hook};
 pub use api::plugin::Host;
+pub use api::token::{StopToken, Stopper};
+#[cfg(feature = "tracing")]
+pub use api::trace::trace_events;
 pub use error::Error;
-pub use machine::Order;
-pub use report::Report;
+pub use machine::{EventKind, Order, Outcome, Stuck};
+pub use report::{ActorReport, ActorState, Cause, Report};
+#[cfg(feature = "tokio")]
+pub use tokio_util::sync::CancellationToken;

@@ -12,6 +12,22 @@ pub fn lossy(text: &str) -> CString {
     })
 }
 
+/// What an error says, with its causes: "cannot read x: no such file". A cause
+/// whose text ends the text before it is left out: some errors repeat theirs.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}
+
 /// The longest name that an actor may have, in bytes.
 pub const NAME_LIMIT: usize = 255;
 

@@ -33,11 +33,12 @@ fn the_first_actors_own_error_comes_back() {
         (error.code(), error.actor(), error.message()),
         (1, Some("db"), "disk 3 is full")
     );
-    assert_eq!(
-        error.to_string(),
-        "actor \"db\" ended the group: disk 3 is full"
-    );
-    assert_eq!(error.into_source().unwrap().downcast_ref(), Some(&Full(3)));
+    // The text of the source is the source's to say; `{:?}` has all.
+    assert_eq!(error.to_string(), "actor \"db\" failed");
+    assert_eq!(format!("{error:?}"), "actor \"db\" failed: disk 3 is full");
+    assert_eq!(error.downcast_ref(), Some(&Full(3)));
+    let error = error.downcast::<std::fmt::Error>().unwrap_err();
+    assert_eq!(*error.downcast::<Full>().unwrap(), Full(3));
     assert!(
         group
             .report()
@@ -76,8 +77,8 @@ fn panics_are_returns() {
     let error = group.run().unwrap_err();
     assert_eq!(error.code(), Error::Panic.code());
     assert_eq!(error.message(), "no luck");
-    let complaint = group.report().actors()[1].complaint.clone().unwrap();
-    assert_eq!(complaint.to_str(), Ok("neither here"));
+    let report = group.report();
+    assert_eq!(report.actor(1).unwrap().complaint(), Some("neither here"));
 }
 
 #[test]
@@ -213,7 +214,8 @@ fn a_thread_that_cannot_be_had_starts_nothing() {
     for _ in 0..2 {
         let error = group.run().unwrap_err();
         assert_eq!(error.code(), Error::Spawn.code());
-        assert!(error.to_string().contains("ulimit -u"), "{error}");
+        assert_eq!(error.to_string(), "the group was not run");
+        assert!(format!("{error:?}").contains("ulimit -u"), "{error:?}");
     }
     assert_eq!(ran.load(Ordering::SeqCst), 0);
 }
@@ -278,10 +280,9 @@ fn stuck_actors_are_named_in_the_sentence() {
     // Under such a grace the others may be late as well.
     assert!(error.stuck().iter().any(|name| name == "deaf"));
     let stuck = error.stuck().join(", ");
-    assert_eq!(
-        error.to_string(),
-        format!("actor \"first\" ended the group; stuck when the grace was over: {stuck}")
-    );
+    let sentence = "actor \"first\" ended the group with code 3; stuck when the grace was over";
+    assert_eq!(error.to_string(), format!("{sentence}: {stuck}"));
+    assert_eq!(error.exit_code(), 3);
     drop(gate);
 }
 

@@ -1,34 +1,42 @@
-//! The Rust API: closures for actors, Rust errors for results.
+//! A group: made, given its actors, run, dropped.
 
-use crate::abi::rg_cause;
+use super::actor::{BoxedError, Errors, Execute, IntoComplaint};
+use super::builder::{ActorBuilder, Builder};
+use super::completion::Completion;
+use super::error::RunError;
+use super::event::Event;
+use super::token::{StopToken, Stopper};
 use crate::capi::table::head;
 use crate::error::Error;
-use crate::latch::Latch;
-use crate::machine::{Machine, Order, Outcome};
-use crate::report::Report;
-use crate::run::actor::Actor;
-use crate::run::core::Core;
-use crate::sync::{Arc, Mutex, Time, Weak, after, now};
-use crate::sys::{event, signal};
-use crate::text;
-use std::collections::HashMap;
-use std::ffi::CString;
+use crate::report::{Cause, Report};
+use crate::run::core::{Core, Driver};
+use crate::sync::{Arc, Mutex, Time, after};
+use crate::sys::signal;
 use std::fmt;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-type BoxedError = Box<dyn std::error::Error + Send + Sync>;
-
-/// The errors that actors returned, by index, kept as they are.
-type Kept = Arc<Mutex<HashMap<usize, BoxedError>>>;
+type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
 
 /// Actors that live and die together. See the [crate]'s documentation.
 ///
-/// Dropping a group that has stuck actors leaves them what they still use;
-/// their closures are dropped when the last of them returns.
+/// Dropping a group that [was started](Group::start) and is not over stops it with
+/// code 0, and waits for its actors, as long as the grace lets them; where that is
+/// impossible (in one of its own actors), or would block async code (after
+/// `run_async`), it does not wait. What stuck actors still use stays: their closures
+/// are dropped when the last of them returns (rule 11).
 pub struct Group {
-    core: Arc<Core>,
-    kept: Kept,
+    pub(super) core: Arc<Core>,
+    pub(super) errors: Arc<Mutex<Errors>>,
+    /// `None`: nobody observes.
+    observers: Option<Arc<Mutex<Vec<Observer>>>>,
+    /// Whether [`Group::start`] or `run_async` started it.
+    pub(super) started: bool,
+    /// Whether the drop of a group that runs must not wait.
+    pub(super) in_async_code: bool,
+    /// Whether it has a future on a runtime of one thread.
+    #[cfg(feature = "tokio")]
+    pub(super) needs_a_thread: bool,
 }
 
 impl Default for Group {
@@ -39,17 +47,22 @@ impl Default for Group {
 
 impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let actors = self.core.with(|machine| machine.records().len());
         f.debug_struct("Group")
-            .field("actors", &actors)
+            .field("actors", &self.next_index())
             .finish_non_exhaustive()
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // `run` borrows the group, so it is not running.
-        let _ = self.core.abandon();
+        if self.core.abandon().is_ok() {
+            return;
+        }
+        let _ = self.core.stop(0);
+        if !self.in_async_code && self.core.wait(None).is_ok() {
+            let _ = self.core.abandon();
+        }
+        // Otherwise the last of its threads releases the actors.
     }
 }
 
@@ -58,7 +71,12 @@ impl Group {
     pub fn new() -> Self {
         Group {
             core: Core::new(head()),
-            kept: Kept::default(),
+            errors: Arc::default(),
+            observers: None,
+            started: false,
+            in_async_code: false,
+            #[cfg(feature = "tokio")]
+            needs_a_thread: false,
         }
     }
 
@@ -74,23 +92,61 @@ impl Group {
         Builder::default()
     }
 
-    /// Adds an actor and gives its index.
+    /// Adds an actor and gives its index (rule 3).
     ///
-    /// `execute` runs on a thread of that name; it returns nothing, an `i32`,
-    /// or a `Result` whose error [`Group::run`] hands back. `interrupt` is
-    /// called once, when the group stops, and makes `execute` return;
-    /// [`interrupt_none`] is for an actor that watches a [`StopToken`].
+    /// - `name`: at most 255 bytes. The system knows the actor's thread by its first
+    ///   15 bytes.
+    /// - `execute` is called once, on a thread of its own, at the same time as those
+    ///   of the other actors. It takes nothing, or the group's [`StopToken`]; see
+    ///   [`Execute`]. It returns nothing, an `i32`, or a `Result` of these, whose
+    ///   error [`Group::run`] hands back. A panic is its return (rule 12).
+    /// - `interrupt` is called once, when the group stops, and makes `execute` return
+    ///   (rule 5): by the thread in [`Group::run`]; by one of the library's with a
+    ///   grace or after [`Group::start`]. It may be called before `execute` has got
+    ///   going (rule 8). An error that it returns is a complaint for the report.
+    ///   [`interrupt_none`](crate::interrupt_none) is for an actor that watches a
+    ///   [`StopToken`].
     ///
     /// # Errors
     /// [`Error::Invalid`] for a name longer than 255 bytes or with a NUL;
-    /// [`Error::State`] once the group has run.
-    pub fn add<R: IntoOutcome>(
+    /// [`Error::State`] once the group was run; [`Error::Memory`]. The closures are
+    /// dropped then.
+    pub fn add<Form, C: IntoComplaint + 'static>(
         &mut self,
         name: impl Into<String>,
-        execute: impl FnOnce() -> R + Send + 'static,
-        interrupt: impl FnOnce(&Cause<'_>) + Send + 'static,
+        execute: impl Execute<Form>,
+        interrupt: impl FnOnce(&Cause<'_>) -> C + Send + 'static,
     ) -> Result<usize, Error> {
         self.actor(name).add(execute, interrupt)
+    }
+
+    /// Adds an actor without a thread, for an event loop say, and gives its index.
+    ///
+    /// - `start` is called once, in order of addition, by the thread in
+    ///   [`Group::run`] or [`Group::start`]; with a grace by one of the library's. It
+    ///   must return soon. Whoever has the [`Completion`] says when the actor has
+    ///   returned, and what.
+    /// - `interrupt` makes that happen; otherwise as in [`Group::add`].
+    ///
+    /// ```
+    /// use rungroup::Group;
+    /// use std::thread;
+    ///
+    /// let mut group = Group::new();
+    /// group.add_async("elsewhere", |done| _ = thread::spawn(|| done.complete(3)), |_| ())?;
+    /// assert_eq!(group.run().unwrap_err().code(), 3);
+    /// # Ok::<(), rungroup::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Group::add`].
+    pub fn add_async<C: IntoComplaint + 'static>(
+        &mut self,
+        name: impl Into<String>,
+        start: impl FnOnce(Completion) + Send + 'static,
+        interrupt: impl FnOnce(&Cause<'_>) -> C + Send + 'static,
+    ) -> Result<usize, Error> {
+        self.actor(name).add_async(start, interrupt)
     }
 
     /// An actor with options.
@@ -101,21 +157,23 @@ impl Group {
     /// # Ok::<(), rungroup::Error>(())
     /// ```
     pub fn actor(&mut self, name: impl Into<String>) -> ActorBuilder<'_> {
-        ActorBuilder {
-            group: self,
-            name: name.into(),
-            stack_size: 0,
-        }
+        ActorBuilder::new(self, name.into())
     }
 
-    /// Adds an actor that returns when one of the signals comes (none given:
-    /// SIGINT and SIGTERM), with 128 plus its number. It listens until the run is
-    /// over: the same signal sent once more is absorbed, but a second Ctrl-C after a
-    /// quarter of a second kills (rule 16).
+    /// The index of the actor that is added next.
+    pub(super) fn next_index(&self) -> usize {
+        self.core.with(|machine| machine.records().len())
+    }
+
+    /// Adds an actor, named "signals", that returns when one of the signals comes
+    /// (none given: SIGINT and SIGTERM), with 128 plus its number:
+    /// [`RunError::signal`] tells. It listens until the run is over: the same signal
+    /// sent once more is absorbed, but a second Ctrl-C after a quarter of a second
+    /// kills (rule 16). [`Builder::chain_signals`] hands signals on.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a signal that cannot be caught or that means a
-    /// fault; [`Error::State`] once the group has run.
+    /// fault; [`Error::State`] once the group was run.
     pub fn add_signals(&mut self, signals: &[i32]) -> Result<usize, Error> {
         let signals = match signals {
             [] => signal::TERMINATION,
@@ -131,386 +189,167 @@ impl Group {
     /// to know (no `$NOTIFY_SOCKET`) it only waits for the stop.
     ///
     /// # Errors
-    /// [`Error::State`] once the group has run. If the manager cannot be told,
+    /// [`Error::State`] once the group was run. If the manager cannot be told,
     /// the actor returns 1 and says why, which ends the group.
     pub fn add_systemd(&mut self) -> Result<usize, Error> {
         self.core.add_systemd()
     }
 
-    /// Runs the group and waits for all its actors, or for the grace to end.
+    /// Has `observer` told of everything that happens: that an actor was started,
+    /// interrupted, has returned, is stuck, and how the run ended. Called in order,
+    /// never twice at once: by the thread that drives the run, which waits for it; with
+    /// a grace by one of the library's, and one that has not taken all events when the
+    /// grace is over is stuck ([`Error::TimedOut`]). It must not wait for the group.
+    /// Its panics change nothing. Several observers are told in the order in which
+    /// they were added.
+    ///
+    /// ```
+    /// use rungroup::{EventKind, Group};
+    ///
+    /// let mut group = Group::new();
+    /// group.observe(|event| {
+    ///     if event.kind() == EventKind::Returned {
+    ///         println!("{:?} returned {}", event.actor(), event.code());
+    ///     }
+    /// })?;
+    /// # Ok::<(), rungroup::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// The first actor's error or non-zero code, a stop with a non-zero code,
-    /// a panic, or actors that are stuck: see [`RunError`].
+    /// [`Error::State`] once the group was run.
+    pub fn observe(
+        &mut self,
+        observer: impl FnMut(&Event<'_>) + Send + 'static,
+    ) -> Result<(), Error> {
+        if !self.core.with(|machine| machine.adding()) {
+            return Err(Error::State);
+        }
+        if let Some(observers) = &self.observers {
+            observers.lock().push(Box::new(observer));
+            return Ok(());
+        }
+        let observers: Arc<Mutex<Vec<Observer>>> = Arc::new(Mutex::new(vec![Box::new(observer)]));
+        let told = observers.clone();
+        self.core.observe_by(move |event| {
+            if let Some(event) = Event::new(event) {
+                let mut observers = told.lock();
+                observers.iter_mut().for_each(|observer| observer(&event));
+            }
+        })?;
+        self.observers = Some(observers);
+        Ok(())
+    }
+
+    /// Runs the group on this thread: starts every actor, waits for the first to
+    /// return, interrupts all, and returns when all have returned (rules 1 to 7), or
+    /// when the grace is over (rule 10).
+    ///
+    /// ```
+    /// let mut group = rungroup::Group::new();
+    /// group.add("db", || "nothing there".parse::<i32>(), rungroup::interrupt_none)?;
+    /// let error = group.run().unwrap_err();
+    /// assert_eq!(error.actor(), Some("db"));
+    /// assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
+    /// # Ok::<(), rungroup::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first actor's error, non-zero code or panic, a signal, a stop with a
+    /// non-zero code, or actors that are stuck: see [`RunError`]. If no thread could
+    /// be had, or no memory, nothing was started, and the group may be run again. A
+    /// group runs once ([`Error::State`]).
     pub fn run(&mut self) -> Result<(), RunError> {
-        let code = match self.core.run() {
-            Ok(0) => return Ok(()),
-            Ok(code) => code,
-            Err(error) => return Err(RunError::refused(error)),
+        self.may_block()?;
+        let code = self.core.run().map_err(RunError::not_run)?;
+        self.result(code)
+    }
+
+    /// Starts every actor, or none (rule 2), and returns: for a program that waits
+    /// in a loop of its own. A thread of the library's drives the run. Then call
+    /// [`Group::wait`], when [`Group::done_fd`] is readable say.
+    ///
+    /// # Errors
+    /// [`Error::Spawn`] or [`Error::Memory`]: nothing was started; [`Error::State`]:
+    /// the group was run before.
+    pub fn start(&mut self) -> Result<(), Error> {
+        self.core.start(Driver::Thread)?;
+        self.started = true;
+        Ok(())
+    }
+
+    /// Waits until the run that [`Group::start`] began is over. Several threads may
+    /// wait; the first of them is given the actor's own error.
+    ///
+    /// # Errors
+    /// As [`Group::run`]; [`Error::State`]: the group was not started, or this is
+    /// one of its own actors.
+    pub fn wait(&self) -> Result<(), RunError> {
+        self.may_block()?;
+        self.wait_until(None).unwrap_or(Ok(()))
+    }
+
+    /// The same for at most so long; `None`: the run is not over.
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<Result<(), RunError>> {
+        self.wait_until(after(timeout))
+    }
+
+    pub(super) fn wait_until(&self, deadline: Option<Time>) -> Option<Result<(), RunError>> {
+        let code = match self.core.wait(deadline) {
+            Ok(code) => code?,
+            Err(error) => return Some(Err(RunError::not_run(error))),
         };
-        let mut kept = self.kept.lock();
+        Some(self.result(code))
+    }
+
+    /// A descriptor that is readable once [`Group::wait`] would not block, for poll
+    /// and event loops. It is the group's; do not read from it.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when the process has no descriptor left.
+    pub fn done_fd(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.core.over.as_fd()
+    }
+
+    fn result(&self, code: i32) -> Result<(), RunError> {
+        if code == 0 {
+            return Ok(());
+        }
+        let signal = self.core.ending_signal();
+        let mut errors = self.errors.lock();
         Err(self
             .core
-            .with(|machine| RunError::new(machine, code, &mut kept)))
+            .with(|machine| RunError::new(machine, code, signal, &mut errors)))
     }
 
-    /// Where actors see, and wait for, the stop.
+    /// Refuses to block the only thread that a future of the group can run on: that
+    /// would be for ever.
+    fn may_block(&self) -> Result<(), RunError> {
+        #[cfg(feature = "tokio")]
+        if self.needs_a_thread && super::future::on_single_thread() {
+            return Err(RunError::not_run(Error::State));
+        }
+        Ok(())
+    }
+
+    /// Where actors see, and wait for, the stop. An execute can also take it as its
+    /// argument.
     pub fn stop_token(&self) -> StopToken {
-        StopToken {
-            stop: Stop::Own(self.core.stop.clone()),
-        }
+        StopToken::new(self.core.stop.clone())
     }
 
-    /// A handle that stops the group from elsewhere.
+    /// A handle that stops the group from elsewhere (rule 9).
     pub fn stopper(&self) -> Stopper {
-        Stopper {
-            core: Arc::downgrade(&self.core),
-        }
+        Stopper::new(&self.core)
     }
 
-    /// What became of the actors; its `Display` is for people.
+    /// What became of the actors, so far or at the end; its `Display` is for people.
     pub fn report(&self) -> Report {
         self.core.with_end(Report::new)
     }
 
-    /// What a later actor's error was, if it was not the one that `run`
-    /// returned.
+    /// The error that the actor with this index returned, unless `run` has handed it
+    /// back: a later actor's.
     pub fn take_error(&mut self, index: usize) -> Option<BoxedError> {
-        self.kept.lock().remove(&index)
-    }
-}
-
-/// Options of a [`Group`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Builder {
-    grace: Option<Duration>,
-    order: Order,
-}
-
-impl Builder {
-    /// `run` returns at most this long after stopping began, whatever is stuck.
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = Some(grace);
-        self
-    }
-
-    /// The order of interrupts.
-    pub fn order(mut self, order: Order) -> Self {
-        self.order = order;
-        self
-    }
-
-    /// The group.
-    pub fn build(self) -> Group {
-        let group = Group::new();
-        let grace = self
-            .grace
-            .map(|g| u64::try_from(g.as_nanos()).unwrap_or(u64::MAX));
-        group.core.with(|machine| {
-            // A new group takes every setting.
-            let _ = machine.set_grace(grace).and(machine.set_order(self.order));
-        });
-        group
-    }
-}
-
-/// Options of an actor; see [`Group::actor`].
-#[derive(Debug)]
-pub struct ActorBuilder<'a> {
-    group: &'a mut Group,
-    name: String,
-    stack_size: usize,
-}
-
-impl ActorBuilder<'_> {
-    /// Bytes of stack, from 16 KiB to 2^46; the default is 8 MiB.
-    pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.stack_size = bytes;
-        self
-    }
-
-    /// Adds it; see [`Group::add`].
-    ///
-    /// # Errors
-    /// As [`Group::add`].
-    pub fn add<R: IntoOutcome>(
-        self,
-        execute: impl FnOnce() -> R + Send + 'static,
-        interrupt: impl FnOnce(&Cause<'_>) + Send + 'static,
-    ) -> Result<usize, Error> {
-        let name = CString::new(self.name).map_err(|_| Error::Invalid)?;
-        let name = text::name(&name)?;
-        let kept = self.group.kept.clone();
-        let index = self.group.core.with(|machine| machine.records().len());
-        let mut actor = Actor::from_closures(
-            move || {
-                let (outcome, error) = execute().into_outcome();
-                if let Some(error) = error {
-                    kept.lock().insert(index, error);
-                }
-                outcome
-            },
-            move |cause| interrupt(&Cause::new(cause)),
-        );
-        actor.stack_size = self.stack_size;
-        // A refused actor's closures are dropped with it.
-        self.group
-            .core
-            .add(Some(name), actor)
-            .map_err(|(error, _)| error)
-    }
-}
-
-/// Why the group stops, as an interrupt sees it.
-#[derive(Clone, Copy, Debug)]
-pub struct Cause<'a> {
-    cause: &'a rg_cause,
-}
-
-impl<'a> Cause<'a> {
-    pub(crate) fn new(cause: &'a rg_cause) -> Self {
-        Cause { cause }
-    }
-
-    /// The first actor's code, or the stop's.
-    pub fn code(&self) -> i32 {
-        self.cause.code
-    }
-
-    /// The actor that returned first; `None`: stopped from outside.
-    pub fn actor(&self) -> Option<&str> {
-        self.cause.actor()
-    }
-
-    /// What it said, or empty.
-    pub fn message(&self) -> &str {
-        self.cause.message()
-    }
-
-    /// Its index; `None`: stopped from outside.
-    pub fn index(&self) -> Option<usize> {
-        usize::try_from(self.cause.index).ok()
-    }
-}
-
-/// The interrupt of an actor that watches a [`StopToken`].
-pub fn interrupt_none(_cause: &Cause<'_>) {}
-
-/// Tells an actor that the group stops. Once it does, it does for ever.
-#[derive(Clone, Debug)]
-pub struct StopToken {
-    stop: Stop,
-}
-
-#[derive(Clone, Debug)]
-enum Stop {
-    Own(Arc<Latch>),
-    /// A copy of the descriptor of a group that another copy of the library
-    /// may have made.
-    Host(Arc<OwnedFd>),
-}
-
-impl StopToken {
-    pub(crate) fn of_host(fd: OwnedFd) -> Self {
-        StopToken {
-            stop: Stop::Host(Arc::new(fd)),
-        }
-    }
-
-    fn wait_until(&self, deadline: Option<Time>) -> bool {
-        match &self.stop {
-            Stop::Own(latch) => latch.wait_until(deadline),
-            // Not to be able to wait is to stop: nobody must spin.
-            Stop::Host(fd) => {
-                !matches!(event::poll_readable(&[fd.as_raw_fd()], deadline), Ok(None))
-            }
-        }
-    }
-
-    /// Whether stopping has begun.
-    pub fn is_stopping(&self) -> bool {
-        match &self.stop {
-            Stop::Own(latch) => latch.is_set(),
-            Stop::Host(_) => self.wait_until(Some(now())),
-        }
-    }
-
-    /// Waits until stopping begins.
-    pub fn wait(&self) {
-        self.wait_until(None);
-    }
-
-    /// Waits until stopping begins, or for so long; true: stopping.
-    pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.wait_until(after(timeout))
-    }
-
-    /// A descriptor that is readable once stopping began, for poll and event
-    /// loops. It is the token's; do not read from it or close it.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] when the process has no descriptor left.
-    pub fn fd(&self) -> Result<RawFd, Error> {
-        match &self.stop {
-            Stop::Own(latch) => latch.fd(),
-            Stop::Host(fd) => Ok(fd.as_raw_fd()),
-        }
-    }
-}
-
-/// Stops a group from any thread. It does not keep the group alive.
-#[derive(Clone)]
-pub struct Stopper {
-    core: Weak<Core>,
-}
-
-impl fmt::Debug for Stopper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Stopper")
-    }
-}
-
-impl Stopper {
-    /// Ends the group with this code, unless it is ending already. Before
-    /// `run`: nothing will be started.
-    pub fn stop(&self, code: i32) {
-        if let Some(core) = self.core.upgrade() {
-            // Refused in a child of a fork, where the group does not run.
-            let _ = core.stop(code);
-        }
-    }
-}
-
-/// What an `execute` may return.
-pub trait IntoOutcome {
-    /// The code and message, and the error itself.
-    fn into_outcome(self) -> (Outcome, Option<BoxedError>);
-}
-
-impl IntoOutcome for () {
-    fn into_outcome(self) -> (Outcome, Option<BoxedError>) {
-        (Outcome::code(0), None)
-    }
-}
-
-impl IntoOutcome for i32 {
-    fn into_outcome(self) -> (Outcome, Option<BoxedError>) {
-        (Outcome::code(self), None)
-    }
-}
-
-/// An error is code 1, with its text as message.
-impl<T: IntoOutcome, E: Into<BoxedError>> IntoOutcome for Result<T, E> {
-    fn into_outcome(self) -> (Outcome, Option<BoxedError>) {
-        match self {
-            Ok(value) => value.into_outcome(),
-            Err(error) => {
-                let error = error.into();
-                let outcome = Outcome {
-                    code: 1,
-                    message: text::lossy(&error.to_string()).into(),
-                };
-                (outcome, Some(error))
-            }
-        }
-    }
-}
-
-/// Why [`Group::run`] did not end well.
-#[derive(Debug)]
-pub struct RunError {
-    code: i32,
-    actor: Option<String>,
-    message: String,
-    stuck: Vec<String>,
-    source: Option<BoxedError>,
-}
-
-impl RunError {
-    fn refused(error: Error) -> Self {
-        RunError {
-            code: error.code(),
-            actor: None,
-            message: error.to_string(),
-            stuck: Vec::new(),
-            source: Some(error.into()),
-        }
-    }
-
-    fn new(machine: &mut Machine, code: i32, kept: &mut HashMap<usize, BoxedError>) -> Self {
-        let name = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
-        machine.make_names();
-        let cause = machine.cause();
-        let index = cause.and_then(|cause| cause.index);
-        let actor = index.map(|index| name(machine.records()[index].name()));
-        RunError {
-            code,
-            actor,
-            message: cause.map_or(String::new(), |cause| name(&cause.message)),
-            stuck: machine
-                .records()
-                .iter()
-                .filter(|record| record.stuck.any())
-                .map(|record| name(record.name()))
-                .collect(),
-            source: index.and_then(|index| kept.remove(&index)),
-        }
-    }
-
-    /// What C would have been given: the first actor's code (1 for an error
-    /// that it returned), the stop's, or an [`Error::code`]. Fit for
-    /// `std::process::exit`.
-    pub fn code(&self) -> i32 {
-        self.code
-    }
-
-    /// The actor that ended the group; `None`: a stop from outside, or it was
-    /// not run at all.
-    pub fn actor(&self) -> Option<&str> {
-        self.actor.as_deref()
-    }
-
-    /// What that actor said.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// The actors that had not returned when the grace was over.
-    pub fn stuck(&self) -> &[String] {
-        &self.stuck
-    }
-
-    /// The very error that the first actor returned.
-    pub fn into_source(self) -> Option<BoxedError> {
-        self.source
-    }
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.actor {
-            Some(actor) => write!(f, "actor \"{actor}\" ended the group")?,
-            None if self.source.is_some() => return f.write_str(&self.message),
-            None => write!(f, "the group was stopped")?,
-        }
-        if !self.message.is_empty() {
-            write!(f, ": {}", self.message)?;
-        } else if self.stuck.is_empty() {
-            write!(f, " with code {}", self.code)?;
-        }
-        if !self.stuck.is_empty() {
-            write!(
-                f,
-                "; stuck when the grace was over: {}",
-                self.stuck.join(", ")
-            )?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for RunError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as _)
+        self.errors.lock().remove(&index)
     }
 }

@@ -3,10 +3,13 @@
 
 #![allow(unsafe_code)]
 
-use super::group::{Cause, IntoOutcome, StopToken};
+use super::actor::{Execute, IntoComplaint, IntoOutcome, cause, complaint};
+use super::name::in_span;
+use super::token::StopToken;
 use crate::abi::{rg_actor, rg_group};
 use crate::capi::table::{Table, table};
 use crate::error::Error;
+use crate::report::Cause;
 use crate::run::actor::{Actor, Work};
 use crate::run::failure;
 use std::ffi::{CString, c_void};
@@ -18,7 +21,7 @@ use std::os::fd::BorrowedFd;
 /// host.
 ///
 /// ```no_run
-/// use rungroup::{Error, Host, interrupt_none};
+/// use rungroup::{Error, Host, StopToken, interrupt_none};
 /// use std::ffi::{c_int, c_void};
 ///
 /// #[unsafe(no_mangle)]
@@ -26,8 +29,7 @@ use std::os::fd::BorrowedFd;
 ///     let join = || -> Result<(), Error> {
 ///         // SAFETY: the program passes its group, which it has not run or freed.
 ///         let host = unsafe { Host::from_raw(group)? };
-///         let stop = host.stop_token()?;
-///         host.add("plugin", move || stop.wait(), interrupt_none)
+///         host.add("plugin", |stop: StopToken| stop.wait(), interrupt_none)
 ///     };
 ///     join().map_or_else(Error::code, |()| 0)
 /// }
@@ -68,17 +70,21 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a name longer than 255 bytes or with a NUL;
-    /// [`Error::State`] once the group has run.
-    pub fn add<R: IntoOutcome>(
+    /// [`Error::State`] once the group was run; [`Error::Memory`].
+    pub fn add<Form, C: IntoComplaint + 'static>(
         &self,
         name: impl Into<String>,
-        execute: impl FnOnce() -> R + Send + 'static,
-        interrupt: impl FnOnce(&Cause<'_>) + Send + 'static,
+        execute: impl Execute<Form>,
+        interrupt: impl FnOnce(&Cause<'_>) -> C + Send + 'static,
     ) -> Result<(), Error> {
-        let name = CString::new(name.into()).map_err(|_| Error::Invalid)?;
+        let own_name = name.into();
+        let name = CString::new(own_name.as_str()).map_err(|_| Error::Invalid)?;
+        let execute = execute.bind(|| self.stop_token())?;
+        let spans = (own_name.clone(), own_name.clone());
         let actor = Actor::from_closures(
-            move || execute().into_outcome().0,
-            move |cause| interrupt(&Cause::new(cause)),
+            own_name,
+            move || in_span(&spans.0, || execute().into_outcome().0),
+            move |given| complaint(in_span(&spans.1, || interrupt(&cause(given)))),
         );
         let Work::Thread(execute) = actor.work else {
             return Err(Error::Invalid); // closures run on threads

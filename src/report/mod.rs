@@ -1,17 +1,20 @@
 //! What became of a run: a snapshot, and its text for people. The form for trace
-//! viewers is in `trace.rs`.
+//! viewers is in `trace.rs`, the data in `view.rs`.
 
 mod trace;
+mod view;
+
+pub use view::{ActorReport, ActorState, Cause};
 
 use crate::error::Error;
-use crate::machine::{Cause, Machine, Nanos, Order, Record, Stuck};
+use crate::machine::{self, Machine, Nanos, Order, Record, Stuck};
 use std::fmt;
 
 /// A snapshot of a group, during its run or after.
 #[derive(Clone, Debug)]
 pub struct Report {
     records: Vec<Record>,
-    cause: Option<Cause>,
+    cause: Option<machine::Cause>,
     code: Option<i32>,
     grace: Option<Nanos>,
     order: Order,
@@ -41,7 +44,7 @@ impl Report {
     /// A report that was kept elsewhere. Times: started, stopping, end.
     pub(crate) fn from_parts(
         mut records: Vec<Record>,
-        cause: Option<Cause>,
+        cause: Option<machine::Cause>,
         code: Option<i32>,
         grace: Option<Nanos>,
         order: Order,
@@ -62,21 +65,6 @@ impl Report {
             observer_stuck,
             end: end.unwrap_or(0),
         }
-    }
-
-    /// The actors, in order of addition.
-    pub fn actors(&self) -> &[Record] {
-        &self.records
-    }
-
-    /// Why it stopped.
-    pub fn cause(&self) -> Option<&Cause> {
-        self.cause.as_ref()
-    }
-
-    /// The run's code, once it is over.
-    pub fn code(&self) -> Option<i32> {
-        self.code
     }
 
     fn initiator(&self) -> Option<usize> {
@@ -223,7 +211,7 @@ pub fn ended_by(machine: &mut Machine) -> String {
     })
 }
 
-struct EndedBy<'a>(&'a Cause, &'a [Record]);
+struct EndedBy<'a>(&'a machine::Cause, &'a [Record]);
 
 impl fmt::Display for EndedBy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,15 +8,15 @@ use super::signals::Listener;
 use crate::abi::{self, Head, rg_cause, rg_completion, rg_event};
 use crate::error::Error;
 use crate::machine::{Event, Message, Outcome};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, thread_local};
 use crate::sys::unwind::{Callee, call};
 use crate::text;
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 /// Runs an actor; see `rg_execute_fn`.
 pub type Execute = unsafe extern "C-unwind" fn(*mut c_void) -> c_int;
@@ -72,7 +72,7 @@ impl Calls {
     /// # Safety
     /// As above; the cause lives during the call.
     pub unsafe fn interrupt(&self, cause: *const rg_cause) -> Message {
-        const LEFT: &std::ffi::CStr =
+        const LEFT: &CStr =
             c"the interrupt ended its thread without returning (pthread_exit, or cancelled)";
         failure::forget();
         let callee = self.callee("interrupt", false);
@@ -140,16 +140,33 @@ impl Drop for Actor {
 }
 
 impl Actor {
-    /// An actor of two closures. A panic in either is recorded (rule 12).
-    pub fn from_closures<E, I>(execute: E, interrupt: I) -> Self
+    /// An actor of two closures; the interrupt gives its complaint. A panic in
+    /// either is recorded (rule 12). [`current_name`] is `name` while one of them
+    /// runs.
+    pub fn from_closures<E, I>(name: String, execute: E, interrupt: I) -> Self
     where
         E: FnOnce() -> Outcome + Send + 'static,
-        I: FnOnce(&rg_cause) + Send + 'static,
+        I: FnOnce(&rg_cause) -> Message + Send + 'static,
     {
-        let closures = Box::new(Closures {
-            execute: Mutex::new(Some(execute)),
-            interrupt: Mutex::new(Some(interrupt)),
-        });
+        let work = Work::Thread(run_execute::<E, I>);
+        Actor::of_closures(Closures::new(name, execute, interrupt), work)
+    }
+
+    /// The same without a thread: `start` returns soon, and hands on what the
+    /// actor completes with.
+    pub fn from_async_closures<S, I>(name: String, head: Head, start: S, interrupt: I) -> Self
+    where
+        S: FnOnce(Done) + Send + 'static,
+        I: FnOnce(&rg_cause) -> Message + Send + 'static,
+    {
+        let work = Work::Async(run_start::<S, I>, Box::new(Completion::new(head)));
+        Actor::of_closures(Closures::new(name, start, interrupt), work)
+    }
+
+    fn of_closures<E, I>(closures: Box<Closures<E, I>>, work: Work) -> Self
+    where
+        I: FnOnce(&rg_cause) -> Message,
+    {
         Actor {
             calls: Calls {
                 interrupt: run_interrupt::<E, I>,
@@ -157,7 +174,7 @@ impl Actor {
                 take_failure: failure::take,
                 name: ptr::null(),
             },
-            work: Work::Thread(run_execute::<E, I>),
+            work,
             release: Some(drop_closures::<E, I>),
             stack_size: 0,
         }
@@ -199,10 +216,49 @@ unsafe extern "C-unwind" fn drop_listener(userdata: *mut c_void) {
     drop(unsafe { Box::from_raw(userdata.cast::<Listener>()) });
 }
 
-/// The two run on different threads, maybe at the same time: a lock each.
+thread_local! {
+    /// The name of the actor one of whose closures runs on this thread. A plain
+    /// pointer: it has no destructor, which a thread that ends would pay for.
+    static CURRENT: Cell<Option<NonNull<str>>> = const { Cell::new(None) };
+}
+
+/// The name of the actor one of whose closures this thread runs.
+pub fn current_name() -> Option<String> {
+    let name = CURRENT.with(Cell::get)?;
+    // SAFETY: `as_actor` borrows the name until it takes the pointer back.
+    Some(unsafe { name.as_ref() }.to_owned())
+}
+
+/// Runs `body` as a part of the actor with this name.
+pub fn as_actor<R>(name: &str, body: impl FnOnce() -> R) -> R {
+    struct Reset(Option<NonNull<str>>);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            CURRENT.with(|current| current.set(self.0));
+        }
+    }
+    // Also where the body panics.
+    let _reset = Reset(CURRENT.with(|current| current.replace(Some(NonNull::from(name)))));
+    body()
+}
+
+/// The closures of an actor. They run on different threads, maybe at the same
+/// time: a lock each.
 struct Closures<E, I> {
+    name: String,
+    /// Or start.
     execute: Mutex<Option<E>>,
     interrupt: Mutex<Option<I>>,
+}
+
+impl<E, I> Closures<E, I> {
+    fn new(name: String, execute: E, interrupt: I) -> Box<Self> {
+        Box::new(Closures {
+            name,
+            execute: Mutex::new(Some(execute)),
+            interrupt: Mutex::new(Some(interrupt)),
+        })
+    }
 }
 
 unsafe extern "C-unwind" fn run_execute<E, I>(userdata: *mut c_void) -> c_int
@@ -212,11 +268,12 @@ where
     // SAFETY: `from_closures` made the userdata, and it lives until `release`.
     let closures = unsafe { &*userdata.cast::<Closures<E, I>>() };
     let execute = closures.execute.lock().take();
-    let outcome = match execute.map(|execute| catch_unwind(AssertUnwindSafe(execute))) {
+    let execute = execute.map(|execute| catch(&closures.name, execute));
+    let outcome = match execute {
         Some(Ok(outcome)) => outcome,
-        Some(Err(panic)) => Outcome {
+        Some(Err(text)) => Outcome {
             code: Error::Panic.code(),
-            message: panic_text(panic),
+            message: text,
         },
         None => Outcome::code(Error::State.code()),
     };
@@ -224,18 +281,39 @@ where
     outcome.code
 }
 
+unsafe extern "C-unwind" fn run_start<S, I>(completion: *mut rg_completion, userdata: *mut c_void)
+where
+    S: FnOnce(Done),
+{
+    // SAFETY: as above; an actor of closures is added by the copy of the library
+    // whose group it is in, so the completion is this copy's.
+    let (closures, completion) = unsafe {
+        let completion = &*completion.cast::<Completion>();
+        (&*userdata.cast::<Closures<S, I>>(), completion)
+    };
+    let start = closures.execute.lock().take();
+    if let (Some(start), Some(done)) = (start, completion.take()) {
+        // A panic drops what the actor completes with, and so completes it.
+        let _ = catch(&closures.name, || start(done));
+    }
+}
+
 unsafe extern "C-unwind" fn run_interrupt<E, I>(cause: *const rg_cause, userdata: *mut c_void)
 where
-    I: FnOnce(&rg_cause),
+    I: FnOnce(&rg_cause) -> Message,
 {
     // SAFETY: as above; the cause is valid for the call.
     let (closures, cause) = unsafe { (&*userdata.cast::<Closures<E, I>>(), &*cause) };
     let interrupt = closures.interrupt.lock().take();
-    if let Some(interrupt) = interrupt
-        && let Err(panic) = catch_unwind(AssertUnwindSafe(|| interrupt(cause)))
-    {
-        failure::keep(Error::Panic.code(), panic_text(panic));
+    if let Some(interrupt) = interrupt {
+        let complaint = catch(&closures.name, || interrupt(cause));
+        failure::keep(Error::Panic.code(), complaint.unwrap_or_else(|text| text));
     }
+}
+
+/// Calls an actor's closure; a panic's text is the error.
+pub fn catch<R>(name: &str, closure: impl FnOnce() -> R) -> Result<R, Message> {
+    catch_unwind(AssertUnwindSafe(|| as_actor(name, closure))).map_err(panic_text)
 }
 
 unsafe extern "C-unwind" fn drop_closures<E, I>(userdata: *mut c_void) {
@@ -247,7 +325,7 @@ unsafe extern "C-unwind" fn drop_closures<E, I>(userdata: *mut c_void) {
 }
 
 /// What a panic said.
-pub fn panic_text(panic: Box<dyn Any + Send>) -> Message {
+fn panic_text(panic: Box<dyn Any + Send>) -> Message {
     let said = if let Some(text) = panic.downcast_ref::<&str>() {
         text
     } else if let Some(text) = panic.downcast_ref::<String>() {
@@ -274,6 +352,14 @@ pub struct Observer {
 unsafe impl Send for Observer {}
 
 impl Observer {
+    /// A closure as the observer, for as long as that lives. Its panics end here.
+    pub fn of_closure<F: FnMut(&rg_event) + Send>(closure: &Mutex<F>) -> Self {
+        Observer {
+            function: run_observer::<F>,
+            userdata: ptr::from_ref(closure).cast_mut().cast(),
+        }
+    }
+
     /// Calls it. The texts live as long as the group.
     pub fn call(self, event: Event, actor: *const c_char, message: *const c_char) {
         let event = rg_event {
@@ -297,6 +383,16 @@ impl Observer {
             call(event, self.userdata, self.function as _, &callee);
         }
     }
+}
+
+unsafe extern "C-unwind" fn run_observer<F>(event: *const rg_event, userdata: *mut c_void)
+where
+    F: FnMut(&rg_event),
+{
+    // SAFETY: `of_closure` made the userdata, which whoever set the observer
+    // keeps; the event is valid for the call.
+    let (closure, event) = unsafe { (&*userdata.cast::<Mutex<F>>(), &*event) };
+    let _ = catch_unwind(AssertUnwindSafe(|| (closure.lock())(event)));
 }
 
 /// What a `rg_completion` of this copy really is.
@@ -331,6 +427,12 @@ impl Completion {
         ptr::from_ref(self).cast_mut().cast()
     }
 
+    /// The same as a value of Rust's; `None`: it was completed, or taken.
+    fn take(&self) -> Option<Done> {
+        let core = self.group.lock().take()?;
+        Some(Done(Some((core, self.index))))
+    }
+
     /// The actor completed (rule 4). Once: a second time is refused. Gives its
     /// share of the group, which may be the last, and whose end is the
     /// completion's.
@@ -340,5 +442,32 @@ impl Completion {
         let core = taken.ok_or(Error::State)?;
         core.post(Post::Execute(self.index), outcome)?;
         Ok(core)
+    }
+}
+
+/// What an async actor of closures completes with. It has a share of the group.
+/// Dropped without a result, it completes as a panic does: otherwise the group
+/// would wait for ever.
+pub struct Done(Option<(Arc<Core>, usize)>);
+
+impl Done {
+    /// The actor completed (rule 4).
+    pub fn complete(mut self, outcome: Outcome) {
+        if let Some((core, index)) = self.0.take() {
+            let _ = core.post(Post::Execute(index), outcome);
+        }
+    }
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        const DROPPED: &CStr = c"the actor's completion was dropped without a result";
+        if let Some((core, index)) = self.0.take() {
+            let outcome = Outcome {
+                code: Error::Panic.code(),
+                message: Cow::Borrowed(DROPPED),
+            };
+            let _ = core.post(Post::Execute(index), outcome);
+        }
     }
 }

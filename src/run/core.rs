@@ -10,10 +10,10 @@ use super::interrupter::Interrupter;
 use super::signals::{self, Heard, Listener};
 use super::systemd::Manager;
 use super::threads::{self, STACKS, Threads};
-use crate::abi::{Head, HeldCause, rg_cause};
+use crate::abi::{Head, HeldCause, rg_cause, rg_event};
 use crate::error::Error;
 use crate::latch::Latch;
-use crate::machine::{Event, EventKind, Machine, Message, Nanos, Step};
+use crate::machine::{Event, EventKind, Machine, Message, NO_MESSAGE, Nanos, Step};
 use crate::report::ended_by;
 use crate::sync::atomic::{
     AtomicBool, AtomicI32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst,
@@ -25,6 +25,7 @@ use crate::sys::futex::Word;
 use crate::sys::memory::{Room, try_box};
 use crate::sys::signal::{listens, send_again};
 use crate::text;
+use std::any::Any;
 use std::ffi::{CString, c_char};
 
 /// The state under the lock.
@@ -117,6 +118,8 @@ pub struct Core {
     pub(super) observer: Mutex<Option<Observer>>,
     /// Changes when the observer's thread has something to do.
     pub(super) events: Word,
+    /// What the observer's userdata points to, if that is the library's to keep.
+    observer_closure: Mutex<Option<Box<dyn Any + Send>>>,
     /// Whether signal actors that are added hand a signal on.
     pub chain_signals: AtomicBool,
 }
@@ -161,6 +164,7 @@ impl Core {
             cause: OnceLock::new(),
             observer: Mutex::new(None),
             events: Word::default(),
+            observer_closure: Mutex::new(None),
             chain_signals: AtomicBool::new(false),
         })
     }
@@ -243,7 +247,9 @@ impl Core {
             let core = core.upgrade();
             core.map_or(String::new(), |core| core.with(ended_by))
         };
-        let actor = Actor::from_closures(move || manager.serve(&stop, why), |_| {});
+        let name = "systemd".to_owned();
+        let execute = move || manager.serve(&stop, why);
+        let actor = Actor::from_closures(name, execute, |_| NO_MESSAGE);
         self.add(Some(c"systemd".to_owned()), actor)
             .map_err(|(error, _)| error)
     }
@@ -252,6 +258,17 @@ impl Core {
     pub fn observe(&self, observer: Option<Observer>) -> Result<(), Error> {
         self.state().machine.set_observed(observer.is_some())?;
         *self.observer.lock() = observer;
+        Ok(())
+    }
+
+    /// Sets a closure as the observer. It lives as long as the group.
+    pub fn observe_by<F>(&self, closure: F) -> Result<(), Error>
+    where
+        F: FnMut(&rg_event) + Send + 'static,
+    {
+        let closure = Box::new(Mutex::new(closure));
+        self.observe(Some(Observer::of_closure(&closure)))?;
+        *self.observer_closure.lock() = Some(closure);
         Ok(())
     }
 
@@ -508,6 +525,16 @@ impl Core {
                 .get_or_init(|| HeldCause::new(cause, name))
                 .as_ptr(),
         }
+    }
+
+    /// The signal that ended the group, if one did.
+    pub fn ending_signal(&self) -> Option<i32> {
+        let cause = self.with(|machine| machine.cause().map(|cause| (cause.index, cause.code)));
+        let (index, code) = cause?;
+        let actors = self.actors.lock();
+        actors.get(index?)?.as_ref()?.listener()?;
+        // 1: it could not wait for signals.
+        Some(code - signals::CODE_BASE).filter(|&signal| signal > 0)
     }
 
     /// The texts of an event: the actor's name or null, and what was said. Valid as

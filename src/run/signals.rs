@@ -108,10 +108,12 @@ impl Listener {
     }
 }
 
-/// What stands for a signal: the code that a shell shows for a process that it
-/// killed, and its name.
+/// A shell shows this plus the signal's number for a process that a signal killed.
+pub const CODE_BASE: i32 = 128;
+
+/// What stands for a signal: the code that a shell shows for it, and its name.
 pub fn outcome(signal: i32) -> Outcome {
-    Outcome::new(128 + signal, &name(signal))
+    Outcome::new(CODE_BASE + signal, &name(signal))
 }
 
 /// The signal's usual name, "SIGINT" say.

@@ -194,6 +194,16 @@ impl Threads {
     }
 }
 
+impl Drop for Threads {
+    /// The group is given up while it runs. Its driver, which may be the thread
+    /// that drops it, is joined by nobody.
+    fn drop(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            driver.detach();
+        }
+    }
+}
+
 /// What an actor's thread gets that asks for so many bytes.
 fn stack_bytes(size: usize) -> usize {
     match size {

@@ -5,7 +5,7 @@ use crate::sync::{OnceLock, Time, now};
 use std::io;
 #[cfg(target_os = "linux")]
 use std::os::fd::FromRawFd;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// A descriptor that becomes readable once and stays so: an eventfd on Linux,
 /// a pipe elsewhere.
@@ -52,6 +52,11 @@ impl Event {
     /// The end that becomes readable.
     pub fn fd(&self) -> RawFd {
         self.read.as_raw_fd()
+    }
+
+    /// The same, borrowed.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.read.as_fd()
     }
 
     /// The end that [`signal_fd`] takes.

@@ -1,9 +1,9 @@
 //! The Rust API, on real threads.
 
 use crate::table::{self, Case, Script, Seen, cut, number};
-use rungroup::machine::Outcome;
-use rungroup::{Error, Group, IntoOutcome, StopToken, Stopper};
+use rungroup::{Error, Group, Outcome, StopToken, Stopper};
 use std::collections::HashSet;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
@@ -46,15 +46,6 @@ impl Drop for Owned {
     }
 }
 
-/// What an actor's script ended with.
-struct Returned(Outcome);
-
-impl IntoOutcome for Returned {
-    fn into_outcome(self) -> (Outcome, Option<Box<dyn std::error::Error + Send + Sync>>) {
-        (self.0, None)
-    }
-}
-
 #[derive(Default)]
 struct Log {
     executed: Vec<usize>,
@@ -91,7 +82,7 @@ impl World {
     #[allow(unsafe_code)]
     fn poll(&self, timeout: i32) -> bool {
         let mut fd = libc::pollfd {
-            fd: self.stop.fd().unwrap(),
+            fd: self.stop.fd().unwrap().as_raw_fd(),
             events: libc::POLLIN,
             revents: 0,
         };
@@ -163,12 +154,12 @@ impl World {
         }
     }
 
-    fn execute(&self, at: usize) -> Returned {
+    fn execute(&self, at: usize) -> Outcome {
         self.log.lock().unwrap().executed.push(at);
         let left = Left(self, at);
         let outcome = self.play(&self.table.actors[at].execute);
         drop(left);
-        Returned(outcome)
+        outcome
     }
 
     fn interrupt(&self, at: usize, cause: &rungroup::Cause<'_>) {
@@ -193,13 +184,9 @@ impl World {
     fn compare(&self, group: &Group) {
         let report = group.report();
         let log = self.log.lock().unwrap();
-        let cause = report.cause().map(|cause| {
-            (
-                cause.index,
-                cause.code,
-                cause.message.to_string_lossy().into_owned(),
-            )
-        });
+        let cause = report
+            .cause()
+            .map(|cause| (cause.index(), cause.code(), cause.message().to_owned()));
         let same = |handed: &(Option<usize>, i32)| {
             cause
                 .as_ref()
@@ -211,7 +198,7 @@ impl World {
         let wrong = self.table.compare(&Seen {
             code: log.code,
             cause,
-            records: report.actors(),
+            records: report.records(),
             interrupted: &log.interrupted,
             overlap: log.overlap,
         });
