@@ -48,7 +48,9 @@ fn program(name: &str) -> Result<Exit, RunError> {
         }
         "stopped" => group.stopper().stop(9),
         "asks" => {
-            group.add("db", || Err::<(), _>("no luck"), interrupt_none).unwrap();
+            group
+                .add("db", || Err::<(), _>("no luck"), interrupt_none)
+                .unwrap();
             group.run()?;
         }
         "nested" => {

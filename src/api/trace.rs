@@ -20,18 +20,18 @@ pub(super) fn span(name: &str) -> Span {
 /// # Ok::<(), rungroup::Error>(())
 /// ```
 pub fn trace_events(event: &Event<'_>) {
-    let (code, message, at) = (event.code(), event.message(), event.at());
+    let (code, said, at) = (event.code(), event.message(), event.at());
     let actor = event.actor();
     match event.kind() {
         EventKind::Started => debug!(target: "rungroup", actor, ?at, "started"),
         EventKind::Returned if code == crate::Error::Panic.code() => {
-            warn!(target: "rungroup", actor, message, ?at, "panicked");
+            warn!(target: "rungroup", actor, said, ?at, "panicked");
         }
-        EventKind::Returned => info!(target: "rungroup", actor, code, message, ?at, "returned"),
-        EventKind::Stopping => info!(target: "rungroup", actor, code, message, ?at, "stopping"),
+        EventKind::Returned => info!(target: "rungroup", actor, code, said, ?at, "returned"),
+        EventKind::Stopping => info!(target: "rungroup", actor, code, said, ?at, "stopping"),
         EventKind::Interrupting => debug!(target: "rungroup", actor, ?at, "interrupting"),
-        EventKind::Interrupted if !message.is_empty() => {
-            warn!(target: "rungroup", actor, message, ?at, "the interrupt complained");
+        EventKind::Interrupted if !said.is_empty() => {
+            warn!(target: "rungroup", actor, said, ?at, "the interrupt complained");
         }
         EventKind::Interrupted => debug!(target: "rungroup", actor, ?at, "interrupted"),
         EventKind::Stuck => error!(target: "rungroup", actor, ?at, "stuck"),
