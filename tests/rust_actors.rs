@@ -382,9 +382,9 @@ fn an_actor_knows_its_name() {
 fn signals_are_told_from_codes() {
     let mut group = Group::builder().chain_signals(false).build();
     group.add_signals(&[libc::SIGUSR1]).unwrap();
-    // SAFETY: raise has no preconditions.
     #[allow(unsafe_code)]
     let raises = |stop: StopToken| {
+        // SAFETY: kill and getpid have no preconditions.
         unsafe { libc::kill(libc::getpid(), libc::SIGUSR1) };
         stop.wait();
     };

@@ -9,9 +9,8 @@
 //!                            # report says who is stuck
 //! ```
 
-use rungroup::{Group, Order, StopToken, interrupt_none};
+use rungroup::{Exit, Group, Order, StopToken, interrupt_none};
 use std::error::Error;
-use std::process::exit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -85,7 +84,7 @@ fn run_cron(light: &Light, stop: &StopToken) {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<Exit, Box<dyn Error>> {
     let port = match std::env::args().nth(1) {
         Some(port) => port.parse()?,
         None => 8080,
@@ -101,20 +100,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let machine = light.clone();
     group.add("machine", move || machine.run(&asked), |_| drop(quit))?;
 
-    let (state, stop) = (light.clone(), group.stop_token());
-    group.add("http", move || serve(port, &state, &stop), interrupt_none)?;
+    let state = light.clone();
+    let http = move |stop: StopToken| serve(port, &state, &stop);
+    group.add("http", http, interrupt_none)?;
 
-    let stop = group.stop_token();
-    group.add("cron", move || run_cron(&light, &stop), interrupt_none)?;
+    let cron = move |stop: StopToken| run_cron(&light, &stop);
+    group.add("cron", cron, interrupt_none)?;
 
     group.add_signals(&[])?;
 
     let result = group.run();
-    let report = group.report();
-    let Some(cause) = report.cause() else {
-        return Ok(result?);
-    };
-    print!("{report}");
-    // Even if actors are stuck: their threads end with the process.
-    exit(cause.code)
+    print!("{}", group.report());
+    // With the cause's code, also if actors are stuck: their threads end with the
+    // process.
+    Ok(result.into())
 }
