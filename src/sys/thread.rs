@@ -13,6 +13,15 @@ pub type Start = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 /// Called with a thread's value of a key when the thread ends, however it does.
 pub type Destructor = extern "C" fn(*mut c_void);
 
+unsafe extern "C" {
+    /// POSIX's; the crate libc leaves it out for macOS and FreeBSD.
+    fn pthread_attr_setstack(
+        attributes: *mut libc::pthread_attr_t,
+        lowest: *mut c_void,
+        size: usize,
+    ) -> libc::c_int;
+}
+
 /// Starts a thread, on the stack that begins there or on one of the C
 /// library's; `None`: there is none to be had.
 ///
@@ -36,7 +45,7 @@ pub unsafe fn create(
             return None;
         }
         let attributes_set = match lowest {
-            Some(lowest) => libc::pthread_attr_setstack(attributes.as_mut_ptr(), lowest, size),
+            Some(lowest) => pthread_attr_setstack(attributes.as_mut_ptr(), lowest, size),
             None => libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), size),
         };
         let made = attributes_set == 0

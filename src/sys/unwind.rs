@@ -14,7 +14,9 @@
 //!   which returns as if the function had, and the callee's `left` tells.
 
 use std::cell::Cell;
-use std::ffi::{CStr, c_char, c_int, c_void};
+#[cfg(target_arch = "x86_64")]
+use std::ffi::CStr;
+use std::ffi::{c_char, c_int, c_void};
 
 /// Holds off `pthread_cancel` for this thread while `body` runs: acted on in the
 /// middle of it, at a write or a poll, it would unwind frames that own things,
@@ -41,6 +43,7 @@ pub fn uncancelled<R>(body: impl FnOnce() -> R) -> R {
 }
 
 /// Whose function is called.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // nobody is told there
 pub struct Callee {
     /// The actor's name; NULL: not an actor's.
     pub actor: *const c_char,
