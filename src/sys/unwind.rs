@@ -65,6 +65,8 @@ pub struct Callee {
 /// go unnoticed on this architecture. Where `pthread_exit` may end the thread,
 /// the frames above own nothing that needs dropping.
 #[cfg(target_arch = "x86_64")]
+// A naked function is emitted once, so its label is. Newer compilers know.
+#[allow(named_asm_labels)]
 #[unsafe(naked)]
 pub unsafe extern "C-unwind" fn call(
     first: *mut c_void,
