@@ -1,15 +1,17 @@
 //! The Rust API, on real threads.
 
 use crate::table::{self, Case, Script, Seen, cut, number};
-use rungroup::{Error, Group, Outcome, StopToken, Stopper};
-use std::collections::HashSet;
+use rungroup::{Completion, Error, Group, Outcome, StopToken, Stopper};
+use std::collections::{HashMap, HashSet};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-pub const FEATURES: &[&str] = &["message", "nested", "panic", "process", "stack"];
+pub const FEATURES: &[&str] = &[
+    "async", "complain", "message", "nested", "panic", "process", "stack",
+];
 
 const WATCHDOG: Duration = Duration::from_secs(60);
 
@@ -63,6 +65,10 @@ struct World {
     gates: Arc<Gates>,
     stop: StopToken,
     stopper: Stopper,
+    /// Of async actors that were started and have not completed.
+    completions: Mutex<HashMap<usize, Completion>>,
+    /// The thread that runs the group.
+    runner: Mutex<Option<thread::ThreadId>>,
     log: Mutex<Log>,
     complaints: Arc<Mutex<Vec<String>>>,
     child: Option<(Arc<World>, Mutex<Group>)>,
@@ -110,6 +116,9 @@ impl World {
                 // Not panic!, whose hook would print it.
                 "panic" => std::panic::resume_unwind(Box::new(rest.to_owned())),
                 "stop" => self.stopper.stop(number(rest)),
+                "complete" => assert!(self.complete(first, text), "{action}: once"),
+                // A completion is gone once it was used: the compiler sees to that.
+                "try" if first == "complete" => assert!(!self.complete(cut(text).0, "0")),
                 "run-child" => {
                     let (child, group) = self.child.as_ref().expect("a child");
                     return Outcome::code(child.run(&mut group.lock().unwrap()));
@@ -128,6 +137,16 @@ impl World {
             }
         }
         Outcome::code(0)
+    }
+
+    fn complete(&self, label: &str, result: &str) -> bool {
+        let at = self.table.find(label);
+        let completion = self.completions.lock().unwrap().remove(&at);
+        let (code, text) = cut(result);
+        let returned = Outcome::new(number(code), text);
+        completion
+            .map(|completion| completion.complete(returned))
+            .is_some()
     }
 
     fn check(&self, what: &str, which: &str) {
@@ -162,7 +181,17 @@ impl World {
         outcome
     }
 
-    fn interrupt(&self, at: usize, cause: &rungroup::Cause<'_>) {
+    fn start(&self, at: usize, completion: Completion) {
+        let runs = *self.runner.lock().unwrap() == Some(thread::current().id());
+        if !runs && self.table.grace.is_none() {
+            self.complain(format!("start of {at} on another thread"));
+        }
+        self.log.lock().unwrap().executed.push(at);
+        self.completions.lock().unwrap().insert(at, completion);
+        self.play(&self.table.actors[at].start);
+    }
+
+    fn interrupt(&self, at: usize, cause: &rungroup::Cause<'_>) -> Result<(), String> {
         {
             let mut log = self.log.lock().unwrap();
             log.interrupted.push(at);
@@ -171,10 +200,15 @@ impl World {
             log.interrupting += 1;
         }
         let _out = Out(self);
-        self.play(&self.table.actors[at].interrupt);
+        let outcome = self.play(&self.table.actors[at].interrupt);
+        match outcome.message.to_str() {
+            Ok("") => Ok(()),
+            said => Err(said.unwrap().to_owned()),
+        }
     }
 
     fn run(&self, group: &mut Group) -> i32 {
+        *self.runner.lock().unwrap() = Some(thread::current().id());
         let code = group.run().map_or_else(|error| error.code(), |()| 0);
         self.log.lock().unwrap().code = code;
         code
@@ -294,6 +328,8 @@ fn build(
         gates: gates.clone(),
         stop: group.stop_token(),
         stopper: group.stopper(),
+        completions: Mutex::default(),
+        runner: Mutex::default(),
         log: Mutex::default(),
         complaints: complaints.clone(),
         child: table.child.as_ref().map(|child| {
@@ -311,16 +347,27 @@ fn build(
         }
         let owned = Arc::new(Owned(sender.clone(), at));
         let (ours, theirs) = ((owned.clone(), world.clone()), (owned, world.clone()));
-        let added = group.actor(actor.name.clone()).stack_size(actor.stack).add(
-            move || {
-                let (_owned, world) = &ours; // the whole pair is captured
-                world.execute(at)
-            },
-            move |cause: &rungroup::Cause<'_>| {
-                let (_owned, world) = &theirs;
-                world.interrupt(at, cause)
-            },
-        );
+        let interrupt = move |cause: &rungroup::Cause<'_>| {
+            let (_owned, world) = &theirs; // the whole pair is captured
+            world.interrupt(at, cause)
+        };
+        let builder = group.actor(actor.name.clone()).stack_size(actor.stack);
+        let added = match actor.is_async {
+            true => builder.add_async(
+                move |completion| {
+                    let (_owned, world) = &ours;
+                    world.start(at, completion);
+                },
+                interrupt,
+            ),
+            false => builder.add(
+                move || {
+                    let (_owned, world) = &ours;
+                    world.execute(at)
+                },
+                interrupt,
+            ),
+        };
         let code = added.map_or_else(Error::code, |_| 0);
         if code != actor.refused {
             world.complain(format!("adding {} gave {code}", actor.label));
@@ -360,9 +407,10 @@ fn run_group(table: &table::Group) -> Vec<String> {
     world.play(&table.before);
     let outside = table.outside.iter().map(|script| {
         let (world, script) = (world.clone(), script.clone());
-        thread::spawn(move || drop(world.play(&script)))
+        let late = script.contains(&"wait end".to_owned());
+        (late, thread::spawn(move || drop(world.play(&script))))
     });
-    let outside: Vec<_> = outside.collect();
+    let (late, outside): (Vec<_>, Vec<_>) = outside.partition(|(late, _)| *late);
     world.run(&mut group);
     for action in &table.after {
         match cut(action) {
@@ -383,9 +431,8 @@ fn run_group(table: &table::Group) -> Vec<String> {
             _ => drop(world.play(&vec![action.clone()])),
         }
     }
-    outside
-        .into_iter()
-        .for_each(|thread| thread.join().unwrap());
+    let join = |(_, thread): (bool, thread::JoinHandle<()>)| thread.join().unwrap();
+    outside.into_iter().for_each(join);
     world.compare(&group);
     // Rule 11: stuck actors outlive the group.
     drop(group);
@@ -396,6 +443,7 @@ fn run_group(table: &table::Group) -> Vec<String> {
         drop(std::mem::take(&mut *group));
         child.count();
     }
+    late.into_iter().for_each(join);
     world.count();
     let found = complaints.lock().unwrap();
     found.clone()
