@@ -70,7 +70,7 @@ test: setup lib ## all tests; QUICK=1 leaves out valgrind and the rarer standard
 
 lint: setup ## formatting and static checks
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --all-features -- -D warnings
 	@scripts/model.sh lint
 	@scripts/sanitize.sh lint
 	@$(PYTHON) scripts/check_dependencies.py

@@ -119,7 +119,7 @@ def compile_c_once(source, program, *libraries, compiler="gcc", standard="c99"):
 
 
 def cargo_test():
-    return run("cargo", "test", "--locked", timeout=1200)
+    return run("cargo", "test", "--locked", "--all-features", timeout=1200)
 
 
 def model():

@@ -25,7 +25,7 @@ pub const RG_ENOTSUP: c_int = -10008;
 
 /// A failure of the library itself, as opposed to an actor's own code. A
 /// number, once given, is never changed or used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
     /// An argument that cannot be right.
@@ -110,6 +110,23 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentence().to_string_lossy())
+    }
+}
+
+/// With the sentence: std prints this for a `main` that returns it.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Error::Invalid => "Invalid",
+            Error::State => "State",
+            Error::Memory => "Memory",
+            Error::Spawn => "Spawn",
+            Error::TimedOut => "TimedOut",
+            Error::Panic => "Panic",
+            Error::Abi => "Abi",
+            Error::Unsupported => "Unsupported",
+        };
+        write!(f, "{name}: {self}")
     }
 }
 

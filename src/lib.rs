@@ -7,19 +7,29 @@
 //! interrupted, in order, and [`Group::run`] returns once all have returned,
 //! with the first one's result.
 //!
-//! ```
-//! use rungroup::Group;
+//! ```no_run
+//! use rungroup::{Error, Exit, Group, StopToken, interrupt_none};
 //!
-//! let mut group = Group::new();
-//! let stop = group.stop_token();
-//! group.add("waits", move || stop.wait(), rungroup::interrupt_none)?;
-//! group.add("returns", || println!("done"), rungroup::interrupt_none)?;
-//! group.run()?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! fn main() -> Result<Exit, Error> {
+//!     let mut group = Group::new();
+//!     group.add("waits", |stop: StopToken| stop.wait(), interrupt_none)?;
+//!     group.add("returns", || println!("done"), interrupt_none)?;
+//!     group.add_signals(&[])?; // Ctrl-C ends it, too: exit status 130
+//!     Ok(group.run().into())
+//! }
 //! ```
 //!
-//! Where to read on: [`Group`] for the Rust API, `include/rungroup.h` for the C
-//! interface, [`machine`] for the rules themselves, `run` for the threads.
+//! An actor can also be a future, or anything else that has no thread:
+//! [`Group::add_async`], and with the feature `tokio` `Group::add_future`.
+//!
+//! Features, both off by default:
+//!
+//! - `tokio`: `Group::add_future`, `Group::run_async`, `StopToken::stopped`.
+//! - `tracing`: `trace_events`, an observer; and a span for every actor.
+//!
+//! Rules are quoted by their number in the README's contract. Where to read on:
+//! [`Group`] for the Rust API, `include/rungroup.h` for the C interface, [`machine`]
+//! for the rules themselves, `run` for the threads.
 //!
 //! The modules are layers. Each uses those above it in this file's list and none
 //! below; a test keeps it so.
