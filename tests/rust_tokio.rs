@@ -163,6 +163,17 @@ fn dropping_a_group_in_async_code_stops_it_without_waiting() {
         // A wait would be for ever: the future runs on this thread.
         drop(group);
         in_time(end).await.unwrap();
+
+        let (ended, end) = tokio::sync::oneshot::channel();
+        let mut group = Group::new();
+        let until = |stop: CancellationToken| async move {
+            stop.cancelled().await;
+            ended.send(()).unwrap();
+        };
+        group.add_future("waits", until).unwrap();
+        group.start().unwrap();
+        drop(group);
+        in_time(end).await.unwrap();
     });
 }
 

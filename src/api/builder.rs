@@ -102,9 +102,8 @@ impl<'a> ActorBuilder<'a> {
         let stop = self.group.core.stop.clone();
         let execute = execute.bind(|| Ok(StopToken::new(stop)))?;
         let (errors, index) = (self.group.errors.clone(), self.group.next_index());
-        let name = self.name.clone();
         let execute = move || {
-            in_span(&name, || {
+            in_span(|| {
                 let (outcome, error) = execute().into_outcome();
                 if let Some(error) = error {
                     errors.lock().insert(index, error);
@@ -112,9 +111,8 @@ impl<'a> ActorBuilder<'a> {
                 outcome
             })
         };
-        let span = self.name.clone();
         let mut actor = Actor::from_closures(self.name.clone(), execute, move |given| {
-            complaint(in_span(&span, || interrupt(&cause(given))))
+            complaint(in_span(|| interrupt(&cause(given))))
         });
         actor.stack_size = self.stack_size;
         self.add_actor(actor)
@@ -130,13 +128,11 @@ impl<'a> ActorBuilder<'a> {
         interrupt: impl FnOnce(&Cause<'_>) -> C + Send + 'static,
     ) -> Result<usize, Error> {
         let (errors, index) = (self.group.errors.clone(), self.group.next_index());
-        let name = self.name.clone();
-        let span = self.name.clone();
         let actor = Actor::from_async_closures(
             self.name.clone(),
             head(),
-            move |done| in_span(&name, || start(Completion::new(done, errors, index))),
-            move |given| complaint(in_span(&span, || interrupt(&cause(given)))),
+            move |done| in_span(|| start(Completion::new(done, errors, index))),
+            move |given| complaint(in_span(|| interrupt(&cause(given)))),
         );
         self.add_actor(actor)
     }

@@ -59,7 +59,8 @@ impl Drop for Group {
             return;
         }
         let _ = self.core.stop(0);
-        if !self.in_async_code && self.core.wait(None).is_ok() {
+        let may_wait = !self.in_async_code && self.may_block().is_ok();
+        if may_wait && self.core.wait(None).is_ok() {
             let _ = self.core.abandon();
         }
         // Otherwise the last of its threads releases the actors.

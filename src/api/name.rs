@@ -44,14 +44,15 @@ pub fn install_panic_hook() {
     });
 }
 
-/// Runs `body` in the span of an actor, so that tracing's events show its name.
+/// Runs `body` in the span of this thread's actor, so that tracing's events show its
+/// name.
 #[cfg(feature = "tracing")]
-pub(super) fn in_span<R>(name: &str, body: impl FnOnce() -> R) -> R {
-    super::trace::span(name).in_scope(body)
+pub(super) fn in_span<R>(body: impl FnOnce() -> R) -> R {
+    super::trace::span(&current_name().unwrap_or_default()).in_scope(body)
 }
 
 /// Without tracing there are no spans.
 #[cfg(not(feature = "tracing"))]
-pub(super) fn in_span<R>(_name: &str, body: impl FnOnce() -> R) -> R {
+pub(super) fn in_span<R>(body: impl FnOnce() -> R) -> R {
     body()
 }

@@ -77,14 +77,13 @@ impl Host {
         execute: impl Execute<Form>,
         interrupt: impl FnOnce(&Cause<'_>) -> C + Send + 'static,
     ) -> Result<(), Error> {
-        let own_name = name.into();
-        let name = CString::new(own_name.as_str()).map_err(|_| Error::Invalid)?;
+        let text = name.into();
+        let name = CString::new(text.as_str()).map_err(|_| Error::Invalid)?;
         let execute = execute.bind(|| self.stop_token())?;
-        let spans = (own_name.clone(), own_name.clone());
         let actor = Actor::from_closures(
-            own_name,
-            move || in_span(&spans.0, || execute().into_outcome().0),
-            move |given| complaint(in_span(&spans.1, || interrupt(&cause(given)))),
+            text,
+            move || in_span(|| execute().into_outcome().0),
+            move |given| complaint(in_span(|| interrupt(&cause(given)))),
         );
         let Work::Thread(execute) = actor.work else {
             return Err(Error::Invalid); // closures run on threads
