@@ -436,6 +436,7 @@ def checks():
     yield "scale.rs", lambda: run(example("scale"), 1_000_000)
     yield "four_actors in C", four_actors_in_c
     yield "four_actors in Rust", four_actors_in_rust
+    yield "crate", lambda: run(sys.executable, "scripts/check_crate.py", timeout=2400)
     yield "C++", lambda: run("tests/cpp/check.sh", timeout=900)
     for compiler in ("g++", "clang++"):
         if shutil.which(compiler):
