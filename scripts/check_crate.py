@@ -5,6 +5,7 @@ that depends on it.
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,10 @@ def main():
         # As of now: the packed files are years old, and cargo would take what it built
         # from earlier ones for theirs.
         subprocess.run(["tar", "xzmf", archive, "-C", work], check=True)
+        readme = (work / name / "README.md").read_text()
+        links = re.findall(r"\]\(([\w./-]+)\)", readme)
+        missing = [link for link in links if not (work / name / link).exists()]
+        assert links and not missing, missing
         tests = ROOT / "build/crate"
         cargo("test", "--locked", "--all-features", cwd=work / name, target=tests)
         print("its tests run from the package")
