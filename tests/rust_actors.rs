@@ -168,7 +168,17 @@ fn a_completion_that_is_dropped_ends_the_group() {
     let mut group = Group::new();
     let panics = |_done: Completion| panic!("no luck");
     group.add_async("panics", panics, interrupt_none).unwrap();
-    assert_eq!(group.run().unwrap_err().code(), Error::Panic.code());
+    assert_eq!(group.run().unwrap_err().message(), "no luck");
+    // Also where somebody else has it already.
+    let (hand_over, handed) = mpsc::channel::<Completion>();
+    let mut group = Group::new();
+    let panics = move |done| {
+        hand_over.send(done).unwrap();
+        panic!("no luck")
+    };
+    group.add_async("panics", panics, interrupt_none).unwrap();
+    assert_eq!(group.run().unwrap_err().message(), "no luck");
+    handed.recv().unwrap().complete(4);
 }
 
 #[test]

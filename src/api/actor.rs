@@ -177,9 +177,9 @@ fn text_of(error: &BoxedError) -> Message {
     text::lossy(&text::chain(&**error)).into()
 }
 
-/// Has the return type of a function as a type of its own.
+/// Gives a function's return type.
 pub trait Returns {
-    /// It.
+    /// The return type.
     type Type;
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// Options of a [`Group`]; see [`Group::builder`].
 #[derive(Clone, Copy, Debug, Default)]
-#[must_use = "it makes a group only when it is built"]
+#[must_use = "there is no group before `build`"]
 pub struct Builder {
     grace: Option<Duration>,
     order: Order,
@@ -63,7 +63,7 @@ impl Builder {
 
 /// Options of an actor; see [`Group::actor`].
 #[derive(Debug)]
-#[must_use = "it is no actor before it is added"]
+#[must_use = "nothing is added before `add`"]
 pub struct ActorBuilder<'a> {
     pub(super) group: &'a mut Group,
     pub(super) name: String,
@@ -90,7 +90,7 @@ impl<'a> ActorBuilder<'a> {
         self
     }
 
-    /// Adds it; see [`Group::add`].
+    /// Adds the actor with these options, and gives its index; see [`Group::add`].
     ///
     /// # Errors
     /// As [`Group::add`]; [`Error::Invalid`] also for a stack size out of range.
@@ -118,7 +118,7 @@ impl<'a> ActorBuilder<'a> {
         self.add_actor(actor)
     }
 
-    /// Adds it without a thread; see [`Group::add_async`].
+    /// Adds the actor, without a thread, and gives its index; see [`Group::add_async`].
     ///
     /// # Errors
     /// As [`Group::add`].

@@ -84,7 +84,7 @@ impl ActorBuilder<'_> {
         self
     }
 
-    /// Adds it as a future; see [`Group::add_future`].
+    /// Adds the actor, a future, and gives its index; see [`Group::add_future`].
     ///
     /// # Errors
     /// As [`Group::add_future`].

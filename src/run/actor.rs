@@ -271,10 +271,7 @@ where
     let execute = execute.map(|execute| catch(&closures.name, execute));
     let outcome = match execute {
         Some(Ok(outcome)) => outcome,
-        Some(Err(text)) => Outcome {
-            code: Error::Panic.code(),
-            message: text,
-        },
+        Some(Err(text)) => panicked(text),
         None => Outcome::code(Error::State.code()),
     };
     failure::keep(outcome.code, outcome.message);
@@ -292,9 +289,12 @@ where
         (&*userdata.cast::<Closures<S, I>>(), completion)
     };
     let start = closures.execute.lock().take();
-    if let (Some(start), Some(done)) = (start, completion.take()) {
-        // A panic drops what the actor completes with, and so completes it.
-        let _ = catch(&closures.name, || start(done));
+    if let (Some(start), Some(owed)) = (start, completion.take()) {
+        let done = Done(Some(owed.clone()));
+        match catch(&closures.name, || start(done)) {
+            Ok(()) => give_up(owed),
+            Err(text) => pay(&owed, panicked(text)),
+        }
     }
 }
 
@@ -427,10 +427,10 @@ impl Completion {
         ptr::from_ref(self).cast_mut().cast()
     }
 
-    /// The same as a value of Rust's; `None`: it was completed, or taken.
-    fn take(&self) -> Option<Done> {
+    /// What it completes, for a [`Done`]; `None`: it was completed, or taken.
+    fn take(&self) -> Option<Arc<Owed>> {
         let core = self.group.lock().take()?;
-        Some(Done(Some((core, self.index))))
+        Some(Arc::new(Mutex::new(Some((core, self.index)))))
     }
 
     /// The actor completed (rule 4). Once: a second time is refused. Gives its
@@ -448,26 +448,48 @@ impl Completion {
 /// What an async actor of closures completes with. It has a share of the group.
 /// Dropped without a result, it completes as a panic does: otherwise the group
 /// would wait for ever.
-pub struct Done(Option<(Arc<Core>, usize)>);
+pub struct Done(Option<Arc<Owed>>);
+
+/// The group and the actor's index, until the actor has completed.
+type Owed = Mutex<Option<(Arc<Core>, usize)>>;
 
 impl Done {
     /// The actor completed (rule 4).
     pub fn complete(mut self, outcome: Outcome) {
-        if let Some((core, index)) = self.0.take() {
-            let _ = core.post(Post::Execute(index), outcome);
+        if let Some(owed) = self.0.take() {
+            pay(&owed, outcome);
         }
     }
 }
 
 impl Drop for Done {
     fn drop(&mut self) {
-        const DROPPED: &CStr = c"the actor's completion was dropped without a result";
-        if let Some((core, index)) = self.0.take() {
-            let outcome = Outcome {
-                code: Error::Panic.code(),
-                message: Cow::Borrowed(DROPPED),
-            };
-            let _ = core.post(Post::Execute(index), outcome);
+        if let Some(owed) = self.0.take() {
+            give_up(owed);
         }
+    }
+}
+
+/// Completes the actor, unless it has completed.
+fn pay(owed: &Owed, outcome: Outcome) {
+    let taken = owed.lock().take();
+    if let Some((core, index)) = taken {
+        let _ = core.post(Post::Execute(index), outcome);
+    }
+}
+
+/// Nobody completes the actor any more, if this was the last share: while start
+/// runs, it has one, since its panic's text is the better message.
+fn give_up(owed: Arc<Owed>) {
+    const DROPPED: &CStr = c"the actor's completion was dropped without a result";
+    if let Some(owed) = Arc::into_inner(owed) {
+        pay(&owed, panicked(Cow::Borrowed(DROPPED)));
+    }
+}
+
+fn panicked(message: Message) -> Outcome {
+    Outcome {
+        code: Error::Panic.code(),
+        message,
     }
 }
