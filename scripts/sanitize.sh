@@ -56,7 +56,7 @@ instrumented() { # options for cargo...
     run=()
     local build=(--target "$host" --locked "$@")
     # The machine's properties are left out: it has no unsafe code, and no threads.
-    count "Rust's tests" cargo test "${build[@]}" -p rungroup --lib --test host --test rust_api --test conformance
+    count "Rust's tests" cargo test "${build[@]}" -p rungroup --lib --test host --test rust_api --test rust_actors --test conformance
     count "the library" cargo build "${build[@]}" -p rungroup-c
 }
 
