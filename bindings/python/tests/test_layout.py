@@ -48,10 +48,3 @@ def test_every_error_is_known():
     errors = set(re.findall(r"#define (RG_E[A-Z]+) -", header))
     assert errors and errors <= set(CONSTANTS)
 
-
-def test_packed_events():
-    packed = _ffi.pack_event(7, _ffi.RG_EVENT_RETURNED, -3, 2**40)
-    event = _ffi.rg_drive_event.from_buffer_copy(packed)
-    assert len(packed) == ctypes.sizeof(event)
-    assert (event.index, event.kind, event.code) == (7, _ffi.RG_EVENT_RETURNED, -3)
-    assert event.time_ns == 2**40

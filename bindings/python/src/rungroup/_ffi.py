@@ -23,7 +23,6 @@ from ctypes import (
     c_size_t,
     c_void_p,
 )
-from struct import Struct
 from typing import Any
 
 from ._version import __version__
@@ -52,11 +51,12 @@ RG_STATE_PANICKED = 3
 
 RG_STUCK_EXECUTE = 1
 RG_STUCK_INTERRUPT = 2
+RG_STUCK_THREAD = 4
 
 RG_FORMAT_TEXT = 0
 RG_FORMAT_TRACE = 1
 
-RG_DRIVE_FIRST = 1
+RG_DRIVE_WAKE = 1
 
 RG_STEP_INTERRUPT = 1
 RG_STEP_WAIT = 2
@@ -118,28 +118,7 @@ class rg_summary(Structure):
         ("end_ns", c_int64),
         ("grace_ns", c_int64),
         ("order", c_int),
-    ]
-
-
-class rg_drive_event(Structure):
-    _fields_ = [
-        ("index", c_size_t),
-        ("kind", c_int),
-        ("code", c_int),
-        ("time_ns", c_int64),
-    ]
-
-
-class rg_step(Structure):
-    _fields_ = [
-        ("size", c_size_t),
-        ("first", c_size_t),
-        ("last", c_size_t),
-        ("wait_ns", c_int64),
-        ("returns", c_size_t),
-        ("stuck", c_size_t),
-        ("code", c_int),
-        ("cause_index", c_int64),
+        ("observer_stuck", c_int),
     ]
 
 
@@ -166,17 +145,6 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "rg_actor_count": (c_size_t, [group]),
     "rg_get_report": (c_int, [group, c_size_t, POINTER(rg_actor_report)]),
     "rg_get_summary": (c_int, [group, POINTER(rg_summary)]),
-    "rg_format_summary": (
-        c_size_t,
-        [
-            POINTER(rg_summary),
-            POINTER(rg_actor_report),
-            c_size_t,
-            c_int,
-            c_char_p,
-            c_size_t,
-        ],
-    ),
     "rg_strerror": (c_char_p, [c_int]),
     "rg_version": (c_char_p, []),
     "rg_drive_add": (c_int, [group, c_char_p]),
@@ -184,11 +152,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "rg_drive_return": (c_int, [group, c_size_t, c_int, c_char_p]),
     "rg_drive_fd": (c_int, [group]),
     "rg_drive_interrupted": (c_int, [group, c_size_t, c_char_p]),
-    "rg_drive_add_many": (c_int, [group, c_size_t]),
-    "rg_drive_report": (
-        c_int,
-        [group, POINTER(rg_drive_event), c_size_t, c_int64, POINTER(rg_step)],
-    ),
+    "rg_drive_next": (c_int, [group, POINTER(c_int64)]),
+    "rg_format_report": (c_size_t, [group, c_int, c_char_p, c_size_t]),
 }
 
 LIBRARY = "librungroup.so.0"
@@ -239,11 +204,6 @@ def refuse_subinterpreters() -> None:
 
 refuse_subinterpreters()
 lib, quick = load()
-for each in lib, quick:  # given its events as bytes, of which ctypes makes nothing
-    parameters = list(each.rg_drive_report.argtypes)
-    each.rg_drive_report.argtypes = [parameters[0], c_char_p, *parameters[2:]]
-#: Makes an rg_drive_event.
-pack_event = Struct("@Niiq").pack
 
 
 class Process:

@@ -89,30 +89,18 @@ class Report:
     def _take(cls, handle: Handle, actors: Sequence[Actor | None]) -> Report:
         from ._run import cause_of
 
-        count = lib.rg_actor_count(handle.pointer)
-        summary = _ffi.rg_summary(size=ctypes.sizeof(_ffi.rg_summary))
-        lib.rg_get_summary(handle.pointer, ctypes.byref(summary))
-        table = (_ffi.rg_actor_report * count)()
+        table = (_ffi.rg_actor_report * lib.rg_actor_count(handle.pointer))()
         for index, raw in enumerate(table):
             raw.size = ctypes.sizeof(_ffi.rg_actor_report)
             lib.rg_get_report(handle.pointer, index, ctypes.byref(raw))
-            actor = actors[index] if index < len(actors) else None
-            if actor is not None:  # texts of Python's are kept here
-                raw.name = encode(actor.name)
-                if raw.returned_ns >= 0:
-                    raw.message = actor.said()
-                if raw.interrupted_ns >= 0:
-                    raw.complaint = actor.complained()
-                if index == summary.cause_index:
-                    summary.cause_message = actor.said()
         return cls(
             tuple(
                 ActorReport._read(raw, actors[index] if index < len(actors) else None)
                 for index, raw in enumerate(table)
             ),
             cause_of(handle, list(actors)),
-            _format(summary, table, _ffi.RG_FORMAT_TEXT),
-            _format(summary, table, _ffi.RG_FORMAT_TRACE),
+            _format(handle, _ffi.RG_FORMAT_TEXT),
+            _format(handle, _ffi.RG_FORMAT_TRACE),
         )
 
     def __str__(self) -> str:
@@ -162,9 +150,9 @@ def _seconds(ns: int) -> float | None:
     return None if ns < 0 else ns / 1e9
 
 
-def _format(summary: Any, table: Any, form: int) -> str:
-    arguments = ctypes.byref(summary), table, len(table), form
-    length = lib.rg_format_summary(*arguments, None, 0) + 1
+def _format(handle: Handle, form: int) -> str:
+    # Longer meanwhile, while the group runs: then it is cut.
+    length = lib.rg_format_report(handle.pointer, form, None, 0) + 256
     buffer = ctypes.create_string_buffer(length)
-    lib.rg_format_summary(*arguments, buffer, length)
+    lib.rg_format_report(handle.pointer, form, buffer, length)
     return text(buffer.value)
