@@ -13,7 +13,7 @@ from . import _ffi
 from ._ffi import Handle, encode, lib, text
 
 if TYPE_CHECKING:
-    from ._run import Actor, Cause
+    from ._run import Cause, Entry
 
 STATES = {
     _ffi.RG_STATE_ADDED: "added",
@@ -23,7 +23,8 @@ STATES = {
 }
 
 
-STUCK = ("", "execute", "interrupt", "both")
+#: By the bits of RG_STUCK_...
+STUCK = ("", "execute", "interrupt", "both", "thread", "execute", "both", "both")
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class ActorReport:
     code: int
     #: What it said of it, or "".
     message: str
-    #: What had not returned when the grace was over: "execute", "interrupt",
-    #: "both", or "" if it is not stuck.
+    #: What had not ended when the grace was over: "execute", "interrupt", "both",
+    #: "thread" (of an actor of a C library), or "" if it is not stuck.
     stuck: str
     #: When execute was called; None: it was not. So with the next ones.
     started: float | None
@@ -57,13 +58,13 @@ class ActorReport:
     interrupt_exception: BaseException | None = field(default=None, compare=False)
 
     @classmethod
-    def _read(cls, raw: Any, actor: Actor | None) -> ActorReport:
+    def _read(cls, raw: Any, actor: Entry) -> ActorReport:
         return cls(
             name=text(raw.name),
             state=STATES.get(raw.state, "running"),
             code=raw.code,
             message=text(raw.message),
-            stuck=STUCK[raw.stuck & 3],
+            stuck=STUCK[raw.stuck & 7],
             started=_seconds(raw.started_ns),
             returned=_seconds(raw.returned_ns),
             interrupting=_seconds(raw.interrupting_ns),
@@ -86,7 +87,7 @@ class Report:
     _trace: str = field(repr=False)
 
     @classmethod
-    def _take(cls, handle: Handle, actors: Sequence[Actor | None]) -> Report:
+    def _take(cls, handle: Handle, actors: Sequence[Entry]) -> Report:
         from ._run import cause_of
 
         table = (_ffi.rg_actor_report * lib.rg_actor_count(handle.pointer))()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from . import _ffi
 from ._errors import Failure, SpawnError, check
 from ._ffi import Handle, lib, quick
+from ._signals import SignalActor
 
 if TYPE_CHECKING:
     from ._group import Group
@@ -43,7 +44,7 @@ class Cause:
 
 @dataclass(eq=False)
 class Actor:
-    """One actor of Python's; `None` stands in the list for one of C's."""
+    """One actor of Python's."""
 
     name: str
     execute: Callable[..., Any]
@@ -52,8 +53,6 @@ class Actor:
     coroutine: bool = False
     takes_stop: bool = False
     takes_cause: bool = True
-    #: Of a signal actor.
-    signals: Any = None
     #: Of a coroutine that runs.
     task: asyncio.Task[Any] | None = None
     #: What its execute, and its interrupt, raised.
@@ -73,6 +72,11 @@ class Actor:
         if isinstance(error, Failure) and INT_MIN <= error.code <= INT_MAX:
             return error.code
         return _ffi.RG_EPANIC
+
+
+if TYPE_CHECKING:
+    #: None: an actor of C's.
+    Entry = Actor | SignalActor | None
 
 
 def describe(error: BaseException | None) -> bytes | None:
@@ -135,7 +139,8 @@ class Run:
         self.stop = group._stop
         self.ended = ended
         # It calls nobody back and waits for nobody if there is no code of C's.
-        calls = lib if group._observer or None in self.actors else quick
+        own = all(isinstance(actor, Actor) for actor in self.actors)
+        calls = quick if own and not group._observer else lib
         self.drive_next = functools.partial(calls.rg_drive_next, self.pointer)
         self.value = ctypes.c_int64()
         #: Held until every thread is there; each hands it on.
@@ -163,22 +168,18 @@ class Run:
     def start(self, context: contextvars.Context) -> int:
         """Makes every thread, then lets them go; or none, and raises. How long
         there is nothing to do, in nanoseconds."""
-        prepared: list[Actor] = []
         self.gate.acquire()
         try:
             self.wakes = check(lib.rg_drive_fd(self.pointer), "no descriptor is left")
             if quick.rg_stopping(self.pointer) != 1:
                 for index, actor in enumerate(self.actors):
-                    if actor is None or actor.coroutine:
+                    if not isinstance(actor, Actor) or actor.coroutine:
                         continue
-                    if actor.signals is not None:
-                        actor.signals.prepare()
-                        prepared.append(actor)
                     job = index, actor, context.copy()
                     self.threads.append((index, spawn(actor.name, self.work, *job)))
                 if self.threads and (self.grace is not None or self.loop):
                     self.helpers.append(Helper(self))
-                if self.loop is None and any(a and a.coroutine for a in self.actors):
+                if self.loop is None and any(isinstance(a, Actor) and a.coroutine for a in self.actors):
                     self.loop = asyncio.new_event_loop()
                     self.leaving = self.loop.create_future()
                     try:
@@ -196,8 +197,6 @@ class Run:
         finally:
             self.gate.release()
             if self.retracted:
-                for actor in prepared:
-                    actor.signals.retract()
                 self.leave()
         if not self.retracted and self.loop is not None and self.loop_thread is None:
             self.start_coroutines()
@@ -225,12 +224,12 @@ class Run:
 
     def interrupted(self, index: int) -> None:
         actor = self.actors[index]
-        assert actor is not None  # the library interrupts C's actors itself
+        assert isinstance(actor, Actor)  # the library interrupts C's itself
         quick.rg_drive_interrupted(self.pointer, index, describe(actor.complaint))
 
     def call_interrupt(self, index: int) -> Any:
         actor = self.actors[index]
-        assert actor is not None
+        assert isinstance(actor, Actor)
         if actor.interrupt is None:
             return None
         try:
@@ -261,7 +260,7 @@ class Run:
 
     def interrupt(self, index: int) -> None:
         actor = self.actors[index]
-        assert actor is not None
+        assert isinstance(actor, Actor)
         if actor.coroutine:
             assert self.loop is not None
             if self.loop_thread is None:
@@ -356,7 +355,7 @@ class Run:
     def start_coroutines(self) -> None:
         assert self.loop is not None
         for index, actor in enumerate(self.actors):
-            if actor is None or not actor.coroutine:
+            if not isinstance(actor, Actor) or not actor.coroutine:
                 continue
             try:
                 arguments = (self.stop,) if actor.takes_stop else ()
@@ -371,7 +370,7 @@ class Run:
     def task_done(self, task: asyncio.Task[Any]) -> None:
         index = self.tasks.pop(task)
         actor = self.actors[index]
-        assert actor is not None
+        assert isinstance(actor, Actor)
         actor.task = None
         code, message = 0, None
         if task.cancelled():
@@ -427,12 +426,14 @@ class Run:
             self.timer = self.loop.call_later(wait / 1e9, self.advance_in_loop)
 
 
-def cause_of(handle: Handle, actors: list[Actor | None]) -> Cause | None:
+def cause_of(handle: Handle, actors: list[Entry]) -> Cause | None:
     pointer = quick.rg_get_cause(handle.pointer)
     if not pointer:
         return None
     cause = pointer.contents
     actor = actors[cause.index] if cause.index >= 0 else None
+    if isinstance(actor, SignalActor):
+        actor.heard(cause.code)
     name = None if cause.actor is None else _ffi.text(cause.actor)
     error = None if actor is None else actor.exception
     return Cause(cause.code, name, _ffi.text(cause.message), cause.index, error)

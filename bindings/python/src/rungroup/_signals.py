@@ -7,10 +7,11 @@ import os
 import signal
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 from types import TracebackType
 
-from ._errors import SignalError, check
-from ._ffi import Handle, lib
+from ._errors import SignalError
+from ._ffi import lib
 
 #: write(2), without giving up the GIL: the main thread, once it is woken, waits for
 #: the end of the thread that wakes it, which so comes first.
@@ -88,71 +89,48 @@ class Bell:
         self.lock.release()
 
 
+@dataclass(eq=False)
 class SignalActor:
-    """An actor that returns when a signal comes.
+    """A signal actor of the library's, which listens and decides (rule 16)."""
 
-    The library listens, by a group within the group. It works on every thread
-    and under every event loop; the first delivery puts the dispositions back,
-    so that a second Ctrl-C is Python's own again. A handler that the program
-    set by `signal.signal` is called as well; Python's own for SIGINT, which
-    raises KeyboardInterrupt, is not.
+    #: What it listens for.
+    signals: tuple[int, ...]
+    #: The signal that ended the group, as what `run` raises.
+    exception: BaseException | None = None
+    complaint: None = None
+
+    def heard(self, code: int) -> None:
+        """It is the cause, with this code."""
+        if self.exception is None and code - 128 in self.signals:
+            self.exception = SignalError(code - 128)
+
+
+def add_signals(pointer: int, signals: tuple[int, ...]) -> int:
+    """Adds the library's signal actor; its code.
+
+    Signals for which the program has a handler are handed on to it as well. Not to
+    Python's own for SIGINT, which would raise KeyboardInterrupt at once.
     """
+    array = (ctypes.c_int * len(signals))(*signals)
+    lib.rg_set_chain_signals(pointer, has_handler(signals[0]))
+    return int(lib.rg_add_signals(pointer, array, len(signals)))
 
-    def __init__(self, signals: Iterable[int]) -> None:
-        self.signals = [int(number) for number in signals] or [
-            signal.SIGINT,
-            signal.SIGTERM,
-        ]
-        for number in self.signals:
-            if number == 0:
-                raise ValueError("0 is not a signal")
-        self.build()  # says now which signals can't be caught
-        self.listening: Handle | None = None
 
-    def build(self) -> Handle:
-        handle = Handle()
-        handled = [n for n in self.signals if self.has_handler(n)]
-        others = [n for n in self.signals if n not in handled]
-        for chain, numbers in ((0, others), (1, handled)):
-            if numbers:
-                array = (ctypes.c_int * len(numbers))(*numbers)
-                lib.rg_set_chain_signals(handle.pointer, chain)
-                added = lib.rg_add_signals(handle.pointer, array, len(numbers))
-                check(added, f"the signals {numbers} can't be listened for")
-        return handle
+def by_handler(signals: Iterable[int]) -> list[tuple[int, ...]]:
+    """These signals, or SIGINT and SIGTERM, as an actor each for those that the
+    program has a handler for, and for those it has not."""
+    numbers = [int(number) for number in signals] or [signal.SIGINT, signal.SIGTERM]
+    for number in numbers:
+        if number == 0:
+            raise ValueError("0 is not a signal")
+    parts = [[n for n in numbers if has_handler(n) is has] for has in (False, True)]
+    return [tuple(part) for part in parts if part]
 
-    @staticmethod
-    def has_handler(number: int) -> bool:
-        """Whether the program has a handler of its own."""
-        try:
-            handler = signal.getsignal(number)
-        except ValueError:  # not a signal: the library says so
-            return False
-        return callable(handler) and handler is not signal.default_int_handler
 
-    def prepare(self) -> None:
-        """Listens from now on: before the first execute."""
-        handle = self.build()
-        check(lib.rg_start(handle.pointer), "the signals can't be listened for")
-        handle.running = True
-        self.listening = handle
-
-    def execute(self) -> None:
-        handle = self.listening
-        if handle is None:
-            return
-        code = ctypes.c_int(0)
-        lib.rg_wait(handle.pointer, -1, ctypes.byref(code))
-        handle.running = False
-        if code.value:
-            raise SignalError(code.value - 128)
-
-    def interrupt(self, cause: object = None) -> None:
-        if self.listening is not None:
-            lib.rg_stop(self.listening.pointer, 0)
-
-    def retract(self) -> None:
-        """The run was not begun after all."""
-        self.interrupt()
-        self.execute()
-        self.listening = None
+def has_handler(number: int) -> bool:
+    """Whether the program has a handler of its own."""
+    try:
+        handler = signal.getsignal(number)
+    except ValueError:  # not a signal: the library says so
+        return False
+    return callable(handler) and handler is not signal.default_int_handler
