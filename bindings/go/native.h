@@ -5,11 +5,6 @@
 
 #include "rungroup.h"
 
-#ifndef RG_STUCK_THREAD
-#define RG_STUCK_THREAD 4
-static inline int rg_listens(int s) { return s == 2 || s == 15; }
-#endif
-
 // What rg_drive_next says, by value: Go allocates what C is given a pointer to.
 typedef struct {
 	int kind;

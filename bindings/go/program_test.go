@@ -16,8 +16,6 @@ import (
 	"time"
 )
 
-const keepsToRule16 = false
-
 // nilContext is a context that a program has forgotten to set.
 var nilContext context.Context
 
@@ -231,9 +229,6 @@ func TestNoSignalsGiven(t *testing.T) {
 
 // Rule 16: what comes again while the group stops.
 func TestAddSignalsTwice(t *testing.T) {
-	if !keepsToRule16 {
-		t.Skip("the library does not keep to rule 16 yet")
-	}
 	for _, name := range []string{"AddSignals", "AddSignals and Notify"} {
 		p := begin(t, name)
 		p.says("running")
@@ -261,9 +256,6 @@ func TestAddSignalsTwice(t *testing.T) {
 
 // Signals that come while the group stops for another reason.
 func TestAddSignalsWhileStopping(t *testing.T) {
-	if !keepsToRule16 {
-		t.Skip("the library does not keep to rule 16 yet")
-	}
 	var g Group
 	g.AddSignals(syscall.SIGTERM)
 	g.Add(returns(io.EOF))
