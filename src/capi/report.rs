@@ -292,7 +292,11 @@ pub unsafe extern "C" fn rg_format_summary(
         let mut records = Vec::new();
         if count > 0 {
             // A caller's newer header may have a larger structure.
+            const SANE: usize = 4096;
             let step = sized(actors)?.size;
+            if step > SANE || step % align_of::<rg_actor_report>() != 0 {
+                return Err(Error::Invalid);
+            }
             for at in 0..count {
                 let actor = sized(actors.byte_add(at * step))?;
                 records.push(record(actor));

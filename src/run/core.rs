@@ -37,7 +37,7 @@ pub struct State {
     /// The time of the event that the machine was told last. A report's times
     /// never run backwards: two threads may read the clock in one order and
     /// post in the other.
-    latest: Nanos,
+    pub(super) latest: Nanos,
     /// A step that waits until the observer knows of it.
     pub(super) pending: Option<Step>,
 }
@@ -213,6 +213,7 @@ impl Core {
             return Err((error, actor));
         }
         actors.push(Some(room.fill(actor)));
+        self.inbox.add();
         Ok(index)
     }
 
@@ -224,6 +225,7 @@ impl Core {
         self.inbox.make(actors.len(), false)?;
         state.machine.add(name)?;
         actors.push(None);
+        self.inbox.add();
         Ok(())
     }
 
@@ -324,6 +326,7 @@ impl Core {
         let started = {
             let mut state = self.state();
             let now = state.now();
+            state.latest = now;
             state.machine.started(now)
         };
         if !started {

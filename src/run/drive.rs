@@ -38,6 +38,7 @@ impl Core {
     /// Something of a driven actor's returned. The group is there as long as the
     /// host owes a post.
     pub fn host_post(&self, post: Post, outcome: Outcome) -> Result<bool, Error> {
+        self.must_be_driven()?;
         let wake = self.post_as(Caller::Host, post, outcome)?;
         if self.host_owes.fetch_sub(1, SeqCst) == 1 {
             // Nobody else wants the lock: the run has begun, and this is the last.
@@ -212,6 +213,7 @@ impl Core {
             Some(_) => state.now(),
             None => 0,
         };
+        state.latest = state.latest.max(now);
         if state
             .machine
             .deadline()

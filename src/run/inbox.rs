@@ -175,6 +175,8 @@ pub struct Inbox {
     /// What the driver waits for: a slot's number, ANY, LAST or NONE. Whoever
     /// posts that puts NONE there and wakes the driver, so that one does.
     awaited: AtomicU32,
+    /// How many actors there are: the slots are made in pieces, ahead of them.
+    count: AtomicUsize,
     /// How many slots are armed and not posted.
     left: AtomicUsize,
     stop: Slot,
@@ -189,6 +191,7 @@ impl Default for Inbox {
         Inbox {
             head: AtomicU32::new(NONE),
             awaited: AtomicU32::new(NONE),
+            count: AtomicUsize::new(0),
             left: AtomicUsize::new(0),
             stop: Slot::new(state::OWN),
             actors: Slots::default(),
@@ -206,6 +209,11 @@ impl Inbox {
         }
         self.actors.make(2 * index)?;
         self.actors.make(2 * index + 1)
+    }
+
+    /// One more actor was accepted, whose slots were made.
+    pub fn add(&self) {
+        self.count.fetch_add(1, Release);
     }
 
     fn slot(&self, post: Post) -> Option<&Slot> {
@@ -267,6 +275,13 @@ impl Inbox {
     /// Never waits. After the last post the group may be gone, unless the caller
     /// has a share of it.
     pub fn post(&self, post: Post, caller: Caller, outcome: Outcome) -> Result<bool, Error> {
+        let index = match post {
+            Post::Stop => None,
+            Post::Start(index) | Post::Execute(index) | Post::Interrupt(index) => Some(index),
+        };
+        if index.is_some_and(|index| index >= self.count.load(Acquire)) {
+            return Err(Error::Invalid);
+        }
         let slot = self.slot(post).ok_or(Error::Invalid)?;
         let number = post.number().ok_or(Error::Invalid)?;
         slot.claim(caller)?;
@@ -395,6 +410,7 @@ mod tests {
         let inbox = Inbox::default();
         for index in 0..100 {
             inbox.make(index, false).unwrap();
+            inbox.add();
             inbox.arm(Post::Execute(index), Caller::Own);
         }
         let order: Vec<usize> = (0..100).map(|n| n * 37 % 100).collect();
@@ -417,6 +433,7 @@ mod tests {
     fn what_was_not_called_is_refused() {
         let inbox = Inbox::default();
         inbox.make(0, false).unwrap();
+        inbox.add();
         let post = |post| inbox.post(post, Caller::Own, Outcome::code(0));
         assert_eq!(post(Post::Execute(0)), Err(Error::State));
         inbox.arm(Post::Interrupt(0), Caller::Host);
@@ -435,6 +452,7 @@ mod tests {
         let inbox = Inbox::default();
         for index in 0..3 {
             inbox.make(index, false).unwrap();
+            inbox.add();
             inbox.arm(Post::Execute(index), Caller::Own);
         }
         inbox.expect(3);

@@ -71,7 +71,7 @@ static void data(void) {
     check_in_child(space);
 }
 
-/* From no descriptor to enough. */
+/* From no descriptor to enough, for who asks for one: a run itself needs none. */
 static void descriptors_run_out(void) {
     struct rlimit limit, low;
     CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -80,6 +80,7 @@ static void descriptors_run_out(void) {
     for (int more = 0; more < 6; more++) {
         rg_group *group = make_group(3);
         low = limit;
+        /* The group has one more than was free, for its signals. */
         low.rlim_cur = (rlim_t)(lowest + more);
         CHECK_INT(setrlimit(RLIMIT_NOFILE, &low), 0);
         int code = rg_start(group), fd = 0;
@@ -88,12 +89,10 @@ static void descriptors_run_out(void) {
             CHECK_INT(rg_wait(group, -1, &code), 1);
         }
         CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
-        CHECK(code == 7 || code == RG_ENOMEM);
+        CHECK_INT(code, 7);
         CHECK(fd >= 0 || fd == RG_ENOMEM);
-        refused += code != 7;
-        ran += code == 7;
-        if (code != 7)
-            CHECK_INT(rg_run(group), 7);
+        refused += fd < 0;
+        ran += fd >= 0;
         rg_free(group);
         await_threads(1);
     }
