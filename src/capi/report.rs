@@ -293,6 +293,9 @@ pub unsafe extern "C" fn rg_format_summary(
         if count > 0 {
             // A caller's newer header may have a larger structure.
             let step = sized(actors)?.size;
+            if !step.is_multiple_of(align_of::<rg_actor_report>()) {
+                return Err(Error::Invalid);
+            }
             for at in 0..count {
                 let actor = sized(actors.byte_add(at * step))?;
                 records.push(record(actor));

@@ -56,18 +56,10 @@ static void every_function(void *none, int error) {
     int64_t value = 42;
     char text[8] = "before";
     struct pollfd fd = {-1, 0, 0};
-    rg_step step;
-    memset(&step, 0x55, sizeof step);
-    step.size = sizeof step;
-    const rg_step same_step = step;
     rg_summary summary;
     memset(&summary, 0x55, sizeof summary);
     summary.size = sizeof summary;
     const rg_summary same_summary = summary;
-    rg_drive_event event = {0, RG_EVENT_RETURNED, 0, 0};
-    rg_drive_record record;
-    memset(&record, 0x55, sizeof record);
-    const rg_drive_record same_record = record;
 
     CHECK_INT(rg_add(none, return_seven, do_nothing, NULL), error);
     CHECK_INT(rg_add_actor(none, &actor), error);
@@ -103,13 +95,6 @@ static void every_function(void *none, int error) {
     CHECK_INT(value, 42);
     CHECK_INT(rg_drive_fd(none), error);
     CHECK_INT(rg_drive_interrupted(none, 0, NULL), error);
-    CHECK_INT(rg_drive_add_many(none, 1), error);
-    CHECK_INT(rg_drive_report(none, &event, 1, 0, &step), error);
-    CHECK_INT(rg_drive_report(none, NULL, 0, 0, NULL), error);
-    CHECK(memcmp(&step, &same_step, sizeof step) == 0);
-    CHECK_INT(rg_drive_records(none, &record, 1), error);
-    CHECK_INT(rg_drive_records(none, NULL, 0), error);
-    CHECK(memcmp(&record, &same_record, sizeof record) == 0);
     CHECK_INT(rg_get_summary(none, &summary), error);
     CHECK(memcmp(&summary, &same_summary, sizeof summary) == 0);
     rg_free(none);
@@ -281,7 +266,11 @@ static void bad_signals(void) {
     CHECK_INT(rg_actor_count(group), 0);
     int twice[2] = {SIGUSR1, SIGUSR1};
     CHECK_INT(rg_add_signals(group, twice, 2), 0);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        CHECK_INT(rg_listens(numbers[i]), 0);
+    CHECK_INT(rg_listens(SIGUSR1), 0); /* not before the run */
     still_works(group, 1);
+    CHECK_INT(rg_listens(SIGUSR1), 0);
 }
 
 /* ---- settings and results ---------------------------------------------------------- */
@@ -391,7 +380,20 @@ static void bad_summaries(void) {
         small.size = sizes[i];
         CHECK_INT(rg_format_summary(&small, &report, 1, RG_FORMAT_TEXT, text, 8), 0);
     }
-    /* An array has no room for another size, a newer header's neither. */
+    /* An array's steps are the size that its first has. */
+    struct {
+        rg_actor_report report;
+        void *newer[2];
+    } newer[2];
+    memset(newer, 0x55, sizeof newer);
+    rg_actor_report two[2] = {report, report};
+    for (int i = 0; i < 2; i++) {
+        newer[i].report = report;
+        newer[i].report.size = sizeof *newer;
+    }
+    CHECK_INT(
+        rg_format_summary(&summary, &newer[0].report, 2, RG_FORMAT_TEXT, NULL, 0),
+        rg_format_summary(&summary, two, 2, RG_FORMAT_TEXT, NULL, 0));
     const size_t steps[] = {0, 1, sizeof report - 1, sizeof report + 1, SIZE_MAX};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         rg_actor_report other = report;
@@ -450,14 +452,6 @@ static void too_late(rg_group *group) {
     int64_t value;
     CHECK_INT(rg_drive_next(group, &value), RG_ESTATE);
     CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_ESTATE);
-    CHECK_INT(rg_drive_add_many(group, 1), RG_ESTATE);
-    CHECK_INT(rg_drive_add_many(group, 0), RG_ESTATE);
-    rg_drive_event event = {0, RG_EVENT_RETURNED, 0, 0};
-    rg_step step;
-    step.size = sizeof step;
-    CHECK_INT(rg_drive_report(group, &event, 1, 0, &step), RG_ESTATE);
-    CHECK_INT(rg_drive_report(group, &event, 1, 0, NULL), RG_ESTATE);
-    CHECK_INT(rg_drive_report(group, NULL, 0, 0, &step), RG_ESTATE);
     CHECK_INT(rg_actor_count(group), count);
     CHECK_INT(released, 0);
 }
@@ -588,10 +582,12 @@ static void not_completed_before_run(void) {
 static void bad_driving(void) {
     rg_group *group = rg_new();
     int64_t value = 42;
-    CHECK_INT(rg_drive_return(group, 0, 0, NULL), RG_ESTATE);
+    CHECK_INT(rg_drive_return(group, 0, 0, NULL), RG_EINVAL);
     CHECK_INT(rg_drive_next(group, &value), RG_ESTATE);
-    CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_ESTATE);
+    CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_EINVAL);
     CHECK_INT(rg_drive_add(group, NULL), 0);
+    CHECK_INT(rg_drive_return(group, 0, 0, NULL), RG_ESTATE);
+    CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_ESTATE);
     CHECK_INT(rg_run(group), RG_ESTATE); /* only a host can run it */
     CHECK_INT(rg_start(group), RG_ESTATE);
     CHECK_INT(rg_drive_begin(group), 0);
@@ -600,93 +596,14 @@ static void bad_driving(void) {
     CHECK_INT(rg_drive_return(group, SIZE_MAX, 0, NULL), RG_EINVAL);
     CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_ESTATE);
     CHECK_INT(rg_drive_interrupted(group, 1, NULL), RG_EINVAL);
-    CHECK(rg_drive_return(group, 0, 3, NULL) & RG_DRIVE_FIRST);
+    CHECK(rg_drive_return(group, 0, 3, NULL) >= 0);
     CHECK_INT(rg_drive_return(group, 0, 4, NULL), RG_ESTATE);
     CHECK_INT(rg_drive_next(group, &value), RG_STEP_INTERRUPT);
     CHECK_INT(value, 0);
-    CHECK(rg_drive_interrupted(group, 0, NULL) & RG_DRIVE_LAST);
+    CHECK(rg_drive_interrupted(group, 0, NULL) >= 0);
     CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_ESTATE);
     CHECK_INT(rg_drive_next(group, &value), RG_STEP_FINISH);
     CHECK_INT(value, 3);
-    rg_free(group);
-}
-
-static void bad_driving_of_many(void) {
-    rg_group *group = rg_new();
-    rg_drive_event event = {0, RG_EVENT_RETURNED, 3, 0};
-    rg_step step;
-    memset(&step, 0, sizeof step);
-    step.size = sizeof step;
-    /* Before it is driven. */
-    CHECK_INT(rg_drive_report(group, &event, 1, 0, &step), RG_ESTATE);
-    CHECK_INT(rg_drive_add_many(group, 0), 0);
-    CHECK_INT(rg_drive_add_many(group, SIZE_MAX), RG_ENOMEM);
-    CHECK_INT(rg_drive_add_many(group, SIZE_MAX / 64), RG_ENOMEM);
-    CHECK_INT(rg_actor_count(group), 0); /* all or none */
-    CHECK_INT(rg_drive_add_many(group, 2), 0);
-    rg_drive_record records[3];
-    memset(records, 0x55, sizeof records);
-    const rg_drive_record same = records[0];
-    const size_t counts[] = {3, SIZE_MAX / sizeof *records, SIZE_MAX};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        CHECK_INT(rg_drive_records(group, records, counts[i]), RG_EINVAL);
-    CHECK_INT(rg_drive_records(group, NULL, 1), RG_EINVAL);
-    CHECK_INT(rg_drive_records(group, NULL, 0), 0);
-    CHECK(memcmp(records, &same, sizeof same) == 0);
-    CHECK_INT(rg_drive_records(group, records, 1), 0);
-    CHECK_INT(records[0].state, RG_STATE_ADDED);
-    CHECK(memcmp(records + 1, &same, sizeof same) == 0);
-
-    CHECK_INT(rg_drive_begin(group), 0);
-    CHECK_INT(rg_drive_add_many(group, 1), RG_ESTATE);
-    const size_t sizes[] = {0, 1, sizeof step - 1};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        step.size = sizes[i];
-        CHECK_INT(rg_drive_report(group, &event, 1, 0, &step), RG_EINVAL);
-    }
-    step.size = sizeof step;
-    CHECK_INT(rg_drive_report(group, NULL, 1, 0, &step), RG_EINVAL);
-    CHECK_INT(rg_drive_report(group, NULL, SIZE_MAX, 0, NULL), RG_EINVAL);
-    const int kinds[] = {RG_EVENT_STARTED, RG_EVENT_STOPPING, RG_EVENT_INTERRUPTING, -1,
-                         12345};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        /* The good one before it is not taken either. */
-        rg_drive_event two[] = {event, {1, kinds[i], 0, 0}};
-        CHECK_INT(rg_drive_report(group, two, 2, 0, &step), RG_EINVAL);
-    }
-    event.index = SIZE_MAX;
-    CHECK_INT(rg_drive_report(group, &event, 1, 0, &step), RG_EINVAL);
-    event.index = 0;
-    event.kind = RG_EVENT_INTERRUPTED; /* it was not called */
-    CHECK_INT(rg_drive_report(group, &event, 1, 0, &step), RG_ESTATE);
-    CHECK_INT(rg_stopping(group), 0);
-
-    /* Times that cannot be, and a size of a newer header's. */
-    struct {
-        rg_step step;
-        void *newer[4];
-    } larger;
-    memset(&larger, 0x55, sizeof larger);
-    larger.step.size = sizeof larger;
-    rg_drive_event returns[] = {{0, RG_EVENT_RETURNED, 3, INT64_MAX},
-                                {1, RG_EVENT_RETURNED, 4, INT64_MIN}};
-    CHECK_INT(rg_drive_report(group, returns, 2, INT64_MAX, &larger.step),
-              RG_STEP_INTERRUPT);
-    CHECK_INT(larger.step.size, sizeof larger);
-    CHECK(larger.newer[0] == larger.newer[3]);
-    rg_drive_event row[] = {{0, RG_EVENT_INTERRUPTED, 0, INT64_MIN},
-                            {1, RG_EVENT_INTERRUPTED, 0, INT64_MAX}};
-    CHECK_INT(rg_drive_report(group, row, 2, INT64_MIN, &step), RG_STEP_FINISH);
-    CHECK_INT(step.code, 3);
-
-    /* After the end: a second time is none. */
-    for (int i = 0; i < 2; i++) {
-        CHECK_INT(rg_drive_report(group, &returns[i], 1, 0, &step), RG_ESTATE);
-        CHECK_INT(rg_drive_report(group, &row[i], 1, 0, NULL), RG_ESTATE);
-    }
-    CHECK_INT(rg_drive_report(group, NULL, 0, 0, &step), RG_STEP_FINISH);
-    CHECK_INT(step.code, 3);
-    CHECK_INT(step.stuck, 0);
     rg_free(group);
 }
 
@@ -709,7 +626,6 @@ int main(void) {
     CASE(completed_twice);
     CASE(not_completed_before_run);
     CASE(bad_driving);
-    CASE(bad_driving_of_many);
     CHECK_INT(descriptors(), before);
     await_threads(1);
     return finish("bad_input");

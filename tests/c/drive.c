@@ -1,245 +1,243 @@
-/* A host that drives a group by whole batches: rg_drive_report and its kin. */
+/* A host that drives a group: what it is told, in what order, and when its driver
+ * must be woken. */
 #include "check.h"
 
 #include <poll.h>
 
-static rg_group *driven(size_t actors, int order) {
+static rg_group *driven(int actors, int order) {
     rg_group *group = rg_new();
     CHECK_INT(rg_set_order(group, order), 0);
-    CHECK_INT(rg_drive_add_many(group, actors), 0);
+    for (int i = 0; i < actors; i++)
+        CHECK_INT(rg_drive_add(group, NULL), 0);
     return group;
 }
 
-static rg_drive_event event(int kind, size_t index, int code, int64_t time_ns) {
-    rg_drive_event made = {index, kind, code, time_ns};
-    return made;
+static int64_t next_is(rg_group *group, int wanted) {
+    int64_t value = 42;
+    CHECK_INT(rg_drive_next(group, &value), wanted);
+    return value;
 }
 
-static int report(rg_group *group, const rg_drive_event *events, size_t count,
-                  rg_step *next) {
-    memset(next, 0, sizeof *next);
-    next->size = sizeof *next;
-    return rg_drive_report(group, events, count, 1000, next);
+/* Until there is another step than a wait; then that one. */
+static int64_t awaited_is(rg_group *group, int wanted) {
+    struct pollfd wake = {rg_drive_fd(group), POLLIN, 0};
+    int64_t value = 42;
+    int step;
+    while ((step = rg_drive_next(group, &value)) == RG_STEP_WAIT)
+        CHECK(poll(&wake, 1, value < 0 ? -1 : (int)(value / 1000000) + 1) >= 0);
+    CHECK_INT(step, wanted);
+    return value;
 }
 
-static void a_batch_in_each_order(void) {
+static void each_order(void) {
     for (int order = RG_ORDER_ADDED; order <= RG_ORDER_STAGED; order++) {
         rg_group *group = driven(3, order);
-        rg_step step;
         CHECK_INT(rg_drive_begin(group), 0);
-        CHECK_INT(report(group, NULL, 0, &step), RG_STEP_WAIT);
-        CHECK_INT(step.wait_ns, -1);
-        CHECK_INT(step.returns, 1);
-        rg_drive_event first = event(RG_EVENT_RETURNED, 1, 7, 900);
-        CHECK_INT(report(group, &first, 1, &step), RG_STEP_INTERRUPT);
+        CHECK_INT(next_is(group, RG_STEP_WAIT), -1);
+        CHECK_INT(rg_stopping(group), 0);
+        /* The first return begins the stop, whoever looks. */
+        CHECK_INT(rg_drive_return(group, 1, 7, NULL), RG_DRIVE_WAKE);
         CHECK_INT(rg_stopping(group), 1);
-        CHECK_INT(step.first, order == RG_ORDER_ADDED ? 0 : 2);
-        CHECK_INT(step.returns, order == RG_ORDER_STAGED ? 0 : 5);
-        CHECK_INT(step.cause_index, 1);
-        CHECK_INT(step.code, 7);
-        if (order == RG_ORDER_STAGED) {
-            CHECK_INT(step.last, 2);
-            rg_drive_event two[] = {event(RG_EVENT_INTERRUPTED, 2, 0, 1000),
-                                    event(RG_EVENT_RETURNED, 2, 0, 1000)};
-            CHECK_INT(report(group, two, 1, &step), RG_STEP_WAIT);
-            CHECK_INT(step.returns, 1);
-            CHECK_INT(report(group, two + 1, 1, &step), RG_STEP_INTERRUPT);
-            CHECK_INT(step.first, 1);
-            rg_drive_event middle = event(RG_EVENT_INTERRUPTED, 1, 0, 1000);
-            CHECK_INT(report(group, &middle, 1, &step), RG_STEP_INTERRUPT);
-            rg_drive_event rest[] = {event(RG_EVENT_RETURNED, 0, 0, 1000),
-                                     event(RG_EVENT_INTERRUPTED, 0, 0, 1000)};
-            CHECK_INT(report(group, rest, 2, &step), RG_STEP_FINISH);
-        } else {
-            CHECK_INT(step.last, order == RG_ORDER_ADDED ? 2 : 0);
-            /* A part of the row alone, by somebody else. */
-            rg_drive_event row[] = {event(RG_EVENT_INTERRUPTED, step.first, 0, 950),
-                                    event(RG_EVENT_INTERRUPTED, 1, 0, 960),
-                                    event(RG_EVENT_RETURNED, 0, 0, 970),
-                                    event(RG_EVENT_INTERRUPTED, step.last, 0, 980)};
-            CHECK_INT(rg_drive_report(group, row, 2, 1000, NULL), 0);
-            CHECK_INT(report(group, row + 2, 2, &step), RG_STEP_WAIT);
-            CHECK_INT(step.returns, 1);
-            rg_drive_record records[3];
-            CHECK_INT(rg_drive_records(group, records, 3), 0);
-            CHECK(records[1].interrupting_ns <= records[1].interrupted_ns);
-            CHECK_INT(records[2].state, RG_STATE_RUNNING);
-            CHECK_INT(records[1].code, 7);
-            rg_drive_event last = event(RG_EVENT_RETURNED, 2, 3, 1000);
-            CHECK_INT(report(group, &last, 1, &step), RG_STEP_FINISH);
+        for (int i = 0; i < 3; i++) {
+            int index = order == RG_ORDER_ADDED ? i : 2 - i;
+            CHECK_INT(next_is(group, RG_STEP_INTERRUPT), index);
+            CHECK_INT(next_is(group, RG_STEP_WAIT), -1);
+            CHECK_INT(rg_drive_interrupted(group, (size_t)index, NULL), RG_DRIVE_WAKE);
+            if (order == RG_ORDER_STAGED && index != 1) {
+                CHECK_INT(next_is(group, RG_STEP_WAIT), -1);
+                CHECK_INT(rg_drive_return(group, (size_t)index, 0, NULL), RG_DRIVE_WAKE);
+            }
         }
-        CHECK_INT(step.code, 7);
-        CHECK_INT(step.stuck, 0);
+        if (order != RG_ORDER_STAGED) {
+            /* Only the last has something new to say. */
+            CHECK_INT(next_is(group, RG_STEP_WAIT), -1);
+            CHECK_INT(rg_drive_return(group, 2, 3, NULL), 0);
+            CHECK_INT(rg_drive_return(group, 0, 3, NULL), RG_DRIVE_WAKE);
+        }
+        CHECK_INT(next_is(group, RG_STEP_FINISH), 7);
+        CHECK_INT(next_is(group, RG_STEP_FINISH), 7);
         rg_free(group);
     }
 }
 
-static void patience(void) {
+/* Posts that nobody waits for wake nobody, and are seen at the next look. */
+static void all_before_the_next_look(void) {
     rg_group *group = driven(3, RG_ORDER_ADDED);
-    rg_step step;
     CHECK_INT(rg_drive_begin(group), 0);
-    rg_drive_event first = event(RG_EVENT_RETURNED, 0, 7, 900);
-    CHECK_INT(report(group, &first, 1, &step), RG_STEP_INTERRUPT);
-    rg_drive_event row[] = {event(RG_EVENT_INTERRUPTED, 0, 0, 950),
-                            event(RG_EVENT_INTERRUPTED, 1, 0, 960),
-                            event(RG_EVENT_INTERRUPTED, 2, 0, 970)};
-    CHECK_INT(report(group, row, 3, &step), RG_STEP_WAIT);
-    CHECK_INT(step.returns, 2);
-    rg_drive_event rest[] = {event(RG_EVENT_RETURNED, 2, 0, 980),
-                             event(RG_EVENT_RETURNED, 1, 0, 990)};
-    CHECK_INT(report(group, rest, 2, &step), RG_STEP_FINISH);
+    for (size_t i = 0; i < 3; i++)
+        CHECK_INT(rg_drive_return(group, 2 - i, (int)i, NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(next_is(group, RG_STEP_INTERRUPT), i);
+        CHECK_INT(rg_drive_interrupted(group, (size_t)i, NULL), 0);
+    }
+    CHECK_INT(next_is(group, RG_STEP_FINISH), 0);
+    CHECK_INT(rg_get_cause(group)->index, 2);
     rg_free(group);
 }
 
-static void stuck_ones_report_late(void) {
-    rg_group *group = driven(2, RG_ORDER_ADDED);
-    rg_step step;
+static int released;
+
+/* Freed at once; the host's reports come later, and the last one ends it all. */
+static void freed_before_the_stuck_report(void) {
+    for (int last_is_return = 0; last_is_return < 2; last_is_return++) {
+        int before = descriptors();
+        rg_group *group = rg_new();
+        rg_actor actor;
+        memset(&actor, 0, sizeof actor);
+        actor.size = sizeof actor;
+        actor.execute = return_seven;
+        actor.interrupt = rg_interrupt_none;
+        actor.userdata = &released;
+        actor.release = count_release;
+        released = 0;
+        CHECK_INT(rg_add_actor(group, &actor), 0);
+        CHECK_INT(rg_drive_add(group, "one"), 0);
+        CHECK_INT(rg_drive_add(group, "two"), 0);
+        CHECK_INT(rg_set_grace(group, 300), 0);
+        CHECK_INT(rg_drive_begin(group), 0);
+        CHECK(rg_drive_fd(group) >= 0);
+        CHECK_INT(awaited_is(group, RG_STEP_INTERRUPT), 1);
+        CHECK_INT(awaited_is(group, RG_STEP_INTERRUPT), 2);
+        CHECK_INT(awaited_is(group, RG_STEP_FINISH), RG_ETIMEDOUT);
+        CHECK_INT(report_of(group, 0).stuck, 0);
+        for (size_t i = 1; i < 3; i++)
+            CHECK_INT(report_of(group, i).stuck, RG_STUCK_EXECUTE | RG_STUCK_INTERRUPT);
+        rg_free(group);
+        CHECK_INT(released, 0);
+        /* Of a run that is over nothing new is said: nobody is to be woken. */
+        CHECK_INT(rg_drive_interrupted(group, 2, "late"), 0);
+        CHECK_INT(rg_drive_return(group, 1, 3, NULL), 0);
+        if (last_is_return) {
+            CHECK_INT(rg_drive_interrupted(group, 1, NULL), 0);
+            CHECK_INT(released, 0);
+            CHECK_INT(rg_drive_return(group, 2, 3, "late"), 0);
+        } else {
+            CHECK_INT(rg_drive_return(group, 2, 3, "late"), 0);
+            CHECK_INT(released, 0);
+            CHECK_INT(rg_drive_interrupted(group, 1, "late"), 0);
+        }
+        CHECK_INT(released, 1);
+        CHECK_INT(descriptors(), before);
+    }
+}
+
+/* The reports come first, then the handle is freed. */
+static void stuck_ones_report_before_the_free(void) {
+    rg_group *group = driven(1, RG_ORDER_ADDED);
     CHECK_INT(rg_set_grace(group, 0), 0);
     CHECK_INT(rg_drive_begin(group), 0);
-    rg_drive_event first = event(RG_EVENT_RETURNED, 0, 7, 1000);
-    int kind = report(group, &first, 1, &step);
-    for (; kind == RG_STEP_INTERRUPT; kind = report(group, NULL, 0, &step)) {
-        CHECK_INT(step.first, step.last);
-        CHECK_INT(step.returns, 0); /* the grace goes on */
-    }
-    CHECK_INT(kind, RG_STEP_FINISH);
-    CHECK_INT(step.code, RG_ETIMEDOUT);
-    CHECK_INT(step.stuck, 3);
-    rg_drive_event late[] = {event(RG_EVENT_INTERRUPTED, 0, 0, 1000),
-                             event(RG_EVENT_INTERRUPTED, 1, 0, 1000),
-                             event(RG_EVENT_RETURNED, 1, 0, 1000)};
-    CHECK_INT(report(group, late, 3, &step), RG_STEP_FINISH);
-    CHECK_INT(step.stuck, 0);
+    CHECK_INT(rg_stop(group, 5), 0);
+    CHECK_INT(next_is(group, RG_STEP_INTERRUPT), 0);
+    CHECK_INT(awaited_is(group, RG_STEP_FINISH), RG_ETIMEDOUT);
+    CHECK_INT(rg_drive_return(group, 0, 3, "late"), 0);
+    CHECK_INT(rg_drive_interrupted(group, 0, "late"), 0);
+    CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_ESTATE);
+    /* The report stays as it was. */
+    CHECK_INT(report_of(group, 0).stuck, RG_STUCK_EXECUTE | RG_STUCK_INTERRUPT);
+    CHECK_STR(report_of(group, 0).message, "");
+    CHECK_STR(report_of(group, 0).complaint, "");
+    CHECK_INT(next_is(group, RG_STEP_FINISH), RG_ETIMEDOUT);
     rg_free(group);
 }
 
 static int wait_for_stop(void *group) { return rg_wait_stop(group, -1) == 1 ? 5 : 6; }
 
-/* An actor that the library runs divides the row. */
+/* An actor that the library runs has its turn between those of the host. */
 static void mixed(void) {
     rg_group *group = driven(2, RG_ORDER_ADDED);
     CHECK_INT(rg_add(group, wait_for_stop, rg_interrupt_none, group), 0);
-    CHECK_INT(rg_drive_add_many(group, 2), 0);
-    CHECK_INT(rg_actor_count(group), 5);
+    CHECK_INT(rg_drive_add(group, NULL), 0);
+    CHECK_INT(rg_actor_count(group), 4);
     CHECK_INT(rg_drive_begin(group), 0);
+    CHECK(rg_drive_return(group, 0, 7, NULL) >= 0);
+    CHECK(rg_drive_return(group, 3, 8, NULL) >= 0);
+    const int order[] = {0, 1, 3};
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(awaited_is(group, RG_STEP_INTERRUPT), order[i]);
+        CHECK(rg_drive_interrupted(group, (size_t)order[i], NULL) >= 0);
+    }
+    CHECK(rg_drive_return(group, 1, 9, NULL) >= 0);
+    CHECK_INT(awaited_is(group, RG_STEP_FINISH), 7);
+    CHECK_INT(report_of(group, 2).code, 5);
+    CHECK(report_of(group, 1).interrupted_ns <= report_of(group, 2).interrupting_ns);
+    CHECK(report_of(group, 2).interrupted_ns <= report_of(group, 3).interrupting_ns);
+    rg_free(group);
+}
+
+static void blocks(const rg_cause *cause, void *gates) {
+    (void)cause;
+    gate_pass(((gate **)gates)[0]);
+    gate_await(((gate **)gates)[1], 1);
+}
+
+/* Its interrupt is called by the library, where it blocks without holding up the
+ * host's step. */
+static void mixed_and_blocked(void) {
+    static gate entered = GATE_INIT, freedom = GATE_INIT;
+    gate *const gates[2] = {&entered, &freedom};
+    rg_group *group = driven(0, RG_ORDER_ADDED);
+    CHECK_INT(rg_add(group, return_seven, blocks, (void *)gates), 0);
+    CHECK_INT(rg_drive_add(group, NULL), 0);
+    CHECK_INT(rg_drive_begin(group), 0);
+    int64_t value;
+    while (gate_count(&entered) == 0)
+        CHECK_INT(rg_drive_next(group, &value), RG_STEP_WAIT);
+    CHECK_INT(next_is(group, RG_STEP_WAIT), -1);
+    gate_pass(&freedom);
+    CHECK_INT(awaited_is(group, RG_STEP_INTERRUPT), 1);
+    CHECK(rg_drive_interrupted(group, 1, NULL) >= 0);
+    CHECK(rg_drive_return(group, 1, 0, NULL) >= 0);
+    CHECK_INT(awaited_is(group, RG_STEP_FINISH), 7);
+    rg_free(group);
+}
+
+/* A host that polls the descriptor need not look at what the reports give. */
+static void by_the_descriptor_alone(void) {
+    rg_group *group = driven(1, RG_ORDER_ADDED);
     struct pollfd wake = {rg_drive_fd(group), POLLIN, 0};
-    rg_step step;
-    rg_drive_event first = event(RG_EVENT_RETURNED, 0, 7, 900);
-    CHECK_INT(report(group, &first, 1, &step), RG_STEP_INTERRUPT);
-    CHECK_INT(step.first, 0);
-    CHECK_INT(step.last, 1);
-    CHECK_INT(step.returns, 0); /* the library has something to do as well */
-    rg_drive_event all[] = {
-        event(RG_EVENT_INTERRUPTED, 0, 0, 950), event(RG_EVENT_INTERRUPTED, 1, 0, 950),
-        event(RG_EVENT_RETURNED, 1, 0, 950), event(RG_EVENT_RETURNED, 3, 0, 950),
-        event(RG_EVENT_RETURNED, 4, 0, 950)};
-    int kind = report(group, all, 5, &step);
-    while (kind == RG_STEP_WAIT) {
-        CHECK_INT(step.returns, 1);
-        CHECK_INT(poll(&wake, 1, -1), 1);
-        kind = report(group, NULL, 0, &step);
-    }
-    CHECK_INT(kind, RG_STEP_INTERRUPT);
-    CHECK_INT(step.first, 3);
-    CHECK_INT(step.last, 4);
-    rg_drive_event rest[] = {event(RG_EVENT_INTERRUPTED, 3, 0, 950),
-                             event(RG_EVENT_INTERRUPTED, 4, 0, 950)};
-    kind = report(group, rest, 2, &step);
-    while (kind == RG_STEP_WAIT) {
-        CHECK_INT(poll(&wake, 1, -1), 1);
-        kind = report(group, NULL, 0, &step);
-    }
-    CHECK_INT(kind, RG_STEP_FINISH);
-    CHECK_INT(step.code, 7);
-    rg_free(group);
-}
-
-/* Of a row that is the last thing to do, all may be reported at once. */
-static void from_the_first_return_to_the_end(void) {
-    for (int order = RG_ORDER_ADDED; order <= RG_ORDER_REVERSE; order++) {
-        rg_group *group = driven(2, order);
-        rg_step step;
-        CHECK_INT(rg_drive_begin(group), 0);
-        CHECK_INT(rg_stop(group, 9), 0);
-        CHECK_INT(report(group, NULL, 0, &step), RG_STEP_INTERRUPT);
-        CHECK_INT(step.returns, 4);
-        CHECK_INT(step.cause_index, -1);
-        CHECK_INT(step.code, 9);
-        rg_drive_event all[] = {event(RG_EVENT_RETURNED, step.last, 0, 900),
-                                event(RG_EVENT_INTERRUPTED, step.first, 0, 910),
-                                event(RG_EVENT_INTERRUPTED, step.last, 0, 920),
-                                event(RG_EVENT_RETURNED, step.first, 0, 930)};
-        CHECK_INT(report(group, all, 4, &step), RG_STEP_FINISH);
-        CHECK_INT(step.code, 9);
-        CHECK_INT(step.stuck, 0);
-        rg_free(group);
-    }
-}
-
-/* A row that the host was told at once, reported one after another with texts. */
-static void a_row_one_by_one(void) {
-    for (int order = RG_ORDER_ADDED; order <= RG_ORDER_REVERSE; order++) {
-        rg_group *group = driven(3, order);
-        rg_step step;
-        CHECK_INT(rg_drive_begin(group), 0);
-        rg_drive_event first = event(RG_EVENT_RETURNED, 1, 7, 900);
-        CHECK_INT(report(group, &first, 1, &step), RG_STEP_INTERRUPT);
-        const size_t ends[] = {step.first, step.last};
-        CHECK_INT(ends[0] + ends[1], 2);
-        /* Not called yet, by the order that was told. */
-        CHECK_INT(rg_drive_interrupted(group, ends[1], NULL), RG_ESTATE);
-        CHECK_INT(rg_drive_interrupted(group, 1, NULL), RG_ESTATE);
-        CHECK(rg_drive_interrupted(group, ends[0], "it jams") >= 0);
-        CHECK_INT(rg_drive_interrupted(group, ends[0], NULL), RG_ESTATE);
-        CHECK(rg_drive_interrupted(group, 1, NULL) >= 0);
-        /* The rest in another way. */
-        rg_drive_event last = event(RG_EVENT_INTERRUPTED, ends[1], 0, 1000);
-        CHECK_INT(report(group, &last, 1, &step), RG_STEP_WAIT);
-        CHECK_INT(step.returns, 2);
-        rg_drive_record records[3];
-        CHECK_INT(rg_drive_records(group, records, 3), 0);
-        CHECK(records[ends[0]].interrupted_ns <= records[1].interrupting_ns);
-        CHECK(records[1].interrupted_ns <= records[ends[1]].interrupting_ns);
-        rg_actor_report actor;
-        actor.size = sizeof actor;
-        CHECK_INT(rg_get_report(group, ends[0], &actor), 0);
-        CHECK_STR(actor.complaint, "it jams");
-        rg_drive_event rest[] = {event(RG_EVENT_RETURNED, 0, 0, 1000),
-                                 event(RG_EVENT_RETURNED, 2, 0, 1000)};
-        CHECK_INT(report(group, rest, 2, &step), RG_STEP_FINISH);
-        CHECK_INT(step.code, 7);
-        rg_free(group);
-    }
-}
-
-static void refused(void) {
-    rg_group *group = driven(2, RG_ORDER_ADDED);
-    rg_step step;
-    rg_drive_event good = event(RG_EVENT_RETURNED, 0, 7, 900);
-    CHECK_INT(report(group, &good, 1, &step), RG_ESTATE);
+    CHECK_INT(rg_drive_fd(group), wake.fd);
     CHECK_INT(rg_drive_begin(group), 0);
-    CHECK_INT(rg_drive_add_many(group, 1), RG_ESTATE);
-    rg_drive_event bad[] = {event(RG_EVENT_STOPPED, 0, 7, 900), good};
-    CHECK_INT(report(group, bad, 2, &step), RG_EINVAL);
-    CHECK_INT(report(group, NULL, 1, &step), RG_EINVAL);
-    bad[0] = event(RG_EVENT_RETURNED, 2, 7, 900);
-    CHECK_INT(rg_drive_report(group, bad, 1, 0, &step), RG_EINVAL);
-    step.size = 1;
-    CHECK_INT(rg_drive_report(group, &good, 1, 0, &step), RG_EINVAL);
-    CHECK_INT(rg_stopping(group), 0);
-    /* One that is refused does not keep the next from being taken. */
-    CHECK_INT(report(group, bad, 2, &step), RG_EINVAL);
-    CHECK_INT(rg_stopping(group), 1);
-    CHECK_INT(report(group, &good, 1, &step), RG_ESTATE);
-    rg_drive_record records[3];
-    CHECK_INT(rg_drive_records(group, records, 3), RG_EINVAL);
-    CHECK_INT(rg_drive_records(group, NULL, 1), RG_EINVAL);
-    CHECK_INT(report(group, NULL, 0, &step), RG_STEP_INTERRUPT);
-    rg_drive_event all[] = {event(RG_EVENT_INTERRUPTED, 0, 0, 950),
-                            event(RG_EVENT_INTERRUPTED, 1, 0, 950),
-                            event(RG_EVENT_RETURNED, 1, 0, 950)};
-    CHECK_INT(report(group, all, 3, &step), RG_STEP_FINISH);
+    next_is(group, RG_STEP_WAIT);
+    CHECK_INT(poll(&wake, 1, 0), 0);
+    CHECK_INT(rg_drive_return(group, 0, 7, NULL), RG_DRIVE_WAKE);
+    CHECK_INT(poll(&wake, 1, 0), 1);
+    CHECK_INT(next_is(group, RG_STEP_INTERRUPT), 0);
+    CHECK_INT(poll(&wake, 1, 0), 0);
+    CHECK_INT(next_is(group, RG_STEP_WAIT), -1);
+    CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_DRIVE_WAKE);
+    CHECK_INT(poll(&wake, 1, 0), 1);
+    CHECK_INT(next_is(group, RG_STEP_FINISH), 7);
     rg_free(group);
+}
+
+static void *reports(void *group) {
+    for (size_t i = 0; i < 64; i++) {
+        int result = rg_drive_return(group, i, (int)i, NULL);
+        CHECK(result == 0 || result == RG_DRIVE_WAKE || result == RG_ESTATE);
+    }
+    return NULL;
+}
+
+/* Each actor's return is taken once, whoever else reports it. */
+static void reported_by_many(void) {
+    for (int round = 0; round < 50; round++) {
+        rg_group *group = driven(64, RG_ORDER_REVERSE);
+        CHECK_INT(rg_drive_begin(group), 0);
+        pthread_t threads[4];
+        for (int i = 0; i < 4; i++)
+            CHECK_INT(pthread_create(&threads[i], NULL, reports, group), 0);
+        for (int i = 63; i >= 0; i--) {
+            CHECK_INT(awaited_is(group, RG_STEP_INTERRUPT), i);
+            CHECK(rg_drive_interrupted(group, (size_t)i, NULL) >= 0);
+        }
+        int64_t code = awaited_is(group, RG_STEP_FINISH);
+        for (int i = 0; i < 4; i++)
+            CHECK_INT(pthread_join(threads[i], NULL), 0);
+        CHECK_INT(rg_get_cause(group)->index, code);
+        for (size_t i = 0; i < 64; i++)
+            CHECK_INT(report_of(group, i).code, i);
+        rg_free(group);
+    }
 }
 
 static int64_t end_ns(rg_group *group) {
@@ -260,11 +258,10 @@ static void a_refused_run_leaves_the_clock(void) {
     CHECK_INT(rg_drive_begin(group), RG_ESTATE);
     CHECK_INT(rg_start(group), RG_ESTATE);
     CHECK(end_ns(group) >= before);
-    rg_step step;
-    rg_drive_event first = event(RG_EVENT_RETURNED, 0, 7, 1000);
-    CHECK_INT(report(group, &first, 1, &step), RG_STEP_INTERRUPT);
-    rg_drive_event last = event(RG_EVENT_INTERRUPTED, 0, 0, 1000);
-    CHECK_INT(report(group, &last, 1, &step), RG_STEP_FINISH);
+    CHECK(rg_drive_return(group, 0, 7, NULL) >= 0);
+    CHECK_INT(next_is(group, RG_STEP_INTERRUPT), 0);
+    CHECK(rg_drive_interrupted(group, 0, NULL) >= 0);
+    CHECK_INT(next_is(group, RG_STEP_FINISH), 7);
     CHECK(end_ns(group) >= before);
     rg_free(group);
 }
@@ -274,20 +271,19 @@ static void a_kept_report(void) {
     rg_group *group = driven(1, RG_ORDER_REVERSE);
     CHECK_INT(rg_drive_add(group, "named"), 0);
     CHECK_INT(rg_drive_begin(group), 0);
-    CHECK(rg_drive_return(group, 1, 3, "enough") > 0);
-    rg_step step;
-    CHECK_INT(report(group, NULL, 0, &step), RG_STEP_INTERRUPT);
-    CHECK_INT(step.last, 0);
-    CHECK_INT(rg_drive_interrupted(group, 1, "it jams"), RG_DRIVE_WAKE);
-    CHECK_INT(report(group, NULL, 0, &step), RG_STEP_WAIT); /* the row was told */
-    rg_drive_event rest[] = {event(RG_EVENT_INTERRUPTED, 0, 0, 1000),
-                             event(RG_EVENT_RETURNED, 0, 2, 1000)};
-    CHECK_INT(report(group, rest, 2, &step), RG_STEP_FINISH);
+    CHECK(rg_drive_return(group, 1, 3, "enough") >= 0);
+    CHECK_INT(next_is(group, RG_STEP_INTERRUPT), 1);
+    CHECK(rg_drive_interrupted(group, 1, "it jams") >= 0);
+    CHECK_INT(next_is(group, RG_STEP_INTERRUPT), 0);
+    CHECK(rg_drive_interrupted(group, 0, NULL) >= 0);
+    CHECK(rg_drive_return(group, 0, 2, NULL) >= 0);
+    CHECK_INT(next_is(group, RG_STEP_FINISH), 3);
     rg_summary summary;
     summary.size = sizeof summary;
     CHECK_INT(rg_get_summary(group, &summary), 0);
     CHECK_INT(summary.cause_index, 1);
     CHECK_STR(summary.cause_message, "enough");
+    CHECK_INT(summary.observer_stuck, 0);
     CHECK(summary.started_ns >= 0 && summary.end_ns >= summary.stopping_ns);
     rg_actor_report actors[2];
     for (size_t i = 0; i < 2; i++) {
@@ -312,14 +308,16 @@ static void a_kept_report(void) {
 
 int main(void) {
     watchdog(120);
-    CASE(a_batch_in_each_order);
-    CASE(patience);
-    CASE(stuck_ones_report_late);
+    CASE(each_order);
+    CASE(all_before_the_next_look);
+    CASE(freed_before_the_stuck_report);
+    CASE(stuck_ones_report_before_the_free);
     CASE(mixed);
-    CASE(from_the_first_return_to_the_end);
-    CASE(a_row_one_by_one);
-    CASE(refused);
+    CASE(mixed_and_blocked);
+    CASE(by_the_descriptor_alone);
+    CASE(reported_by_many);
     CASE(a_refused_run_leaves_the_clock);
     CASE(a_kept_report);
+    await_threads(1);
     return finish("drive");
 }
