@@ -504,7 +504,11 @@ static void one_round(unsigned long seed) {
         if (round.added[i] && round.added[i]->holds && report.started_ns >= 0)
             AGREES(report.stuck & RG_STUCK_EXECUTE);
     }
-    if (runs && stuck)
+    rg_summary summary;
+    summary.size = sizeof summary;
+    AGREES(rg_get_summary(round.group, &summary) == 0);
+    AGREES(summary.finished == runs && summary.code == code);
+    if (runs && (stuck || summary.observer_stuck))
         AGREES(code == RG_ETIMEDOUT);
     else if (runs)
         AGREES(cause != NULL ? cause->code == code : code == 0);
