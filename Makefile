@@ -72,7 +72,6 @@ lint: setup ## formatting and static checks
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	@scripts/model.sh lint
-	@scripts/sanitize.sh lint
 	@$(PYTHON) scripts/check_dependencies.py
 	@$(PYTHON) scripts/mutants.py --check
 	@scripts/go.sh lint
@@ -107,7 +106,7 @@ model: ## every schedule of small groups, up to a bound; some minutes
 mutants: ## break the library here and there: the tests must see it; long
 	@$(PYTHON) scripts/mutants.py
 
-sanitize: setup ## Address- and ThreadSanitizer, helgrind; some minutes
+sanitize: setup ## Address- and ThreadSanitizer; some minutes
 	@scripts/sanitize.sh
 
 coverage: setup lib ## lines and branches that all tests reach; RECORD=1: into docs/

@@ -1,4 +1,5 @@
-"""What is shipped needs: crates by deny.toml; of Python and Go, nothing at all."""
+"""What is shipped needs: the crates named here, which are as deny.toml says; of Python
+and Go, nothing at all."""
 
 import re
 import subprocess
@@ -7,6 +8,57 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+# The C library, and the crate as a whole but for its features.
+ALWAYS = {
+    "cfg-if",
+    "libc",
+    "lock_api",
+    "parking_lot",
+    "parking_lot_core",
+    "scopeguard",
+    "smallvec",
+}
+# With the features `tokio` and `tracing`.
+FEATURES = {
+    "bytes",
+    "futures-core",
+    "futures-sink",
+    "mio",
+    "once_cell",
+    "pin-project-lite",
+    "socket2",
+    "tokio",
+    "tokio-util",
+    "tracing",
+    "tracing-core",
+}
+OURS = {"rungroup", "rungroup-c"}
+
+
+def tree(*options):
+    """The crates that are built, without those of tests."""
+    command = ["cargo", "tree", "--offline", "--locked", "--prefix", "none"]
+    edges = ["--edges", "normal,build", "--format", "{p}"]
+    done = subprocess.run(
+        [*command, *edges, *options], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return {line.split()[0] for line in done.stdout.splitlines() if line} - OURS
+
+
+def names():
+    for what, found, allowed in (
+        ("the C library", tree("--package", "rungroup-c"), ALWAYS),
+        ("the crate", tree("--package", "rungroup"), ALWAYS),
+        (
+            "the crate with its features",
+            tree("--package", "rungroup", "--all-features"),
+            ALWAYS | FEATURES,
+        ),
+    ):
+        if found != allowed:
+            yield f"{what}: not as named here: {sorted(found ^ allowed)}"
 
 
 def cargo_deny(config):
@@ -37,7 +89,7 @@ def others():
 
 
 def main():
-    complaints = [*crates(), *others()]
+    complaints = [*names(), *crates(), *others()]
     print(*complaints, sep="\n", end="\n" if complaints else "")
     print("dependencies:", "not as they may be" if complaints else "ok")
     return bool(complaints)

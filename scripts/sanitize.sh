@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests of Rust and C with the library instrumented, one tool after another:
-# sanitize.sh [address|thread|helgrind]. "lint": clippy over helgrind's build.
+# sanitize.sh [address|thread].
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 out=$PWD/build/sanitize
@@ -22,11 +22,11 @@ count() { # what, command...
     fi
 }
 
-# Builds a program with what $compile and $link say, and runs it by $run.
+# Builds a program with what $compile and $link say, and runs it.
 c() { # name, source, arguments...
     gcc -std=c99 -g -O1 -D_GNU_SOURCE "${compile[@]}" -Iinclude -c "$2" -o "$out/$1.o" &&
         gcc "$out/$1.o" -o "$out/$1" "${link[@]}" -lgcc_s -lpthread -lm -ldl -lrt &&
-        timeout 300 "${run[@]}" "$out/$1" "${@:3}"
+        timeout 300 "$out/$1" "${@:3}"
 }
 
 # It would find something: a program that is wrong is reported.
@@ -53,7 +53,6 @@ instrumented() { # options for cargo...
     compile=("-fsanitize=$tool")
     link=("$out/$tool/$host/debug/librungroup.a"
         "$sysroot/lib/rustlib/$host/lib"/librustc*_rt."${tool:0:1}"san.a -lstdc++)
-    run=()
     local build=(--target "$host" --locked "$@")
     # The machine's properties are left out: it has no unsafe code, and no threads.
     count "Rust's tests" cargo test "${build[@]}" -p rungroup --lib --test host --test rust_api --test rust_actors --test conformance
@@ -72,8 +71,8 @@ address() {
     count "the model" env RUSTFLAGS= scripts/model.sh address group
 }
 
-# The standard library is built with it too, since the library's locks are the standard
-# library's. Without suppressions. Stuck threads, which tests leave behind on purpose,
+# The standard library is built with it too, since the library uses its shared
+# pointers. Without suppressions. Stuck threads, which tests leave behind on purpose,
 # are no leak.
 thread() {
     [ -d "$sysroot/lib/rustlib/src" ] || rustup component add rust-src || {
@@ -89,36 +88,10 @@ thread() {
     programs drive
 }
 
-# With locks that it knows: src/ffi/helgrind.rs.
-for_helgrind() { # a command of cargo's...
-    RUSTFLAGS="--cfg rungroup_helgrind" CARGO_TARGET_DIR=$out/helgrind cargo "$@"
-}
-
-helgrind() {
-    command -v valgrind >/dev/null || {
-        echo "sanitize: valgrind is missing: apt-get install valgrind" >&2
-        exit 1
-    }
-    compile=()
-    link=("$out/told.o" "$out/helgrind/debug/librungroup.a")
-    run=(valgrind --tool=helgrind --quiet --fair-sched=yes --error-exitcode=99 --num-callers=20
-        --suppressions=tests/helgrind/suppressions)
-    count "the library" for_helgrind build --locked -p rungroup-c
-    count "what it is told by" gcc -std=c99 -g -O1 -c tests/helgrind/told.c -o "$out/told.o"
-    count "it finds a race" finds "data race" race
-    count "it finds no race" c order tests/helgrind/order.c
-    # Without those that `thread` leaves out, and those that count on their speed.
-    programs api bad_input drive faults systemd traps
-}
-
 case ${1:-} in
-lint)
-    for_helgrind clippy --locked --lib -- -D warnings
-    exit
-    ;;
-"") tools=(address thread helgrind) ;;
-address | thread | helgrind) tools=("$1") ;;
-*) echo "usage: sanitize.sh [address|thread|helgrind]" >&2 && exit 2 ;;
+"") tools=(address thread) ;;
+address | thread) tools=("$1") ;;
+*) echo "usage: sanitize.sh [address|thread]" >&2 && exit 2 ;;
 esac
 for tool in "${tools[@]}"; do
     "$tool"

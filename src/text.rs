@@ -52,10 +52,15 @@ pub fn copy(text: &CStr) -> Result<CString, Error> {
 /// The name of an actor that was given none, or an error where there is no
 /// memory for it.
 pub fn numbered(index: usize) -> Result<CString, Error> {
+    format(format_args!("actor-{index}"))
+}
+
+/// A short text, or an error where there is no memory for it.
+pub fn format(text: std::fmt::Arguments) -> Result<CString, Error> {
     // Written into the array first: `format!` would abort without memory.
-    let mut text = [0; 32];
-    let _ = std::io::Write::write_fmt(&mut &mut text[..], format_args!("actor-{index}\0"));
-    CStr::from_bytes_until_nul(&text).map_or(Err(Error::Invalid), copy)
+    let mut bytes = [0; 32];
+    let _ = std::io::Write::write_fmt(&mut &mut bytes[..31], text);
+    CStr::from_bytes_until_nul(&bytes).map_or(Err(Error::Invalid), copy)
 }
 
 /// The longest start of `text` that has at most `limit` bytes and cuts no

@@ -17,6 +17,7 @@
 mod record;
 
 use crate::error::Error;
+use crate::text;
 use record::Start;
 pub use record::{
     Cause, Event, EventKind, Message, NO_MESSAGE, Nanos, Order, Outcome, Record, Stuck,
@@ -73,6 +74,14 @@ enum Call {
 struct Current {
     call: Call,
     until: Option<Nanos>,
+}
+
+/// Without memory the copy is lost: a clone would abort.
+fn copy_of(message: &Message) -> Message {
+    match message {
+        Message::Borrowed(text) => Message::Borrowed(text),
+        Message::Owned(text) => text::copy(text).map_or(NO_MESSAGE, Message::Owned),
+    }
 }
 
 /// The state of one group. See the module's documentation.
@@ -278,7 +287,7 @@ impl Machine {
         }
         let code = outcome.code;
         let message = match self.phase {
-            Phase::Running => outcome.message.clone(),
+            Phase::Running => copy_of(&outcome.message),
             _ => NO_MESSAGE,
         };
         record.outcome = Some(outcome);

@@ -48,6 +48,12 @@ impl State {
         self.since_began(now())
     }
 
+    /// The time of what happens now: what is drained later is not earlier.
+    pub(super) fn now_at_last(&mut self) -> Nanos {
+        self.latest = self.now();
+        self.latest
+    }
+
     fn since_began(&self, at: Time) -> Nanos {
         let since = self.began.map_or(0, |began| at.saturating_sub(began));
         since.max(self.latest)
@@ -325,8 +331,7 @@ impl Core {
         }
         let started = {
             let mut state = self.state();
-            let now = state.now();
-            state.latest = now;
+            let now = state.now_at_last();
             state.machine.started(now)
         };
         if !started {

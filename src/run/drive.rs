@@ -144,6 +144,9 @@ impl Core {
                     return step;
                 }
                 Step::Finish(_) => {
+                    // A late report must not have the host ask a group that it
+                    // has freed.
+                    self.inbox.wait_for_nothing();
                     drop(state);
                     let code = self.finish_telling();
                     if self.has_own.load(Relaxed) {
@@ -210,7 +213,7 @@ impl Core {
     fn step(&self, state: &mut State) -> Step {
         // Before stopping, the machine does not look at the time.
         let now = match state.machine.cause() {
-            Some(_) => state.now(),
+            Some(_) => state.now_at_last(),
             None => 0,
         };
         state.latest = state.latest.max(now);

@@ -63,7 +63,8 @@ const ANY: u32 = u32::MAX - 1;
 /// Likewise.
 const LAST: u32 = u32::MAX - 2;
 
-/// A slot's life: each state follows the one before it, or is left out.
+/// A slot's life: each state follows the one before it, or is left out, but for
+/// the last.
 mod state {
     /// Nothing to post: not called.
     pub const IDLE: u8 = 0;
@@ -75,6 +76,8 @@ mod state {
     pub const HOSTED: u8 = 3;
     /// Posted. Not posted again.
     pub const POSTED: u8 = 4;
+    /// No actor has it yet.
+    pub const NONE: u8 = 5;
 }
 
 /// Who calls, and so who may post.
@@ -117,7 +120,10 @@ impl Slot {
         self.state
             .fetch_update(AcqRel, Acquire, |seen| may(seen).then_some(state::POSTED))
             .map(drop)
-            .map_err(|_| Error::State)
+            .map_err(|seen| match seen {
+                state::NONE => Error::Invalid,
+                _ => Error::State,
+            })
     }
 }
 
@@ -160,8 +166,11 @@ impl Slots {
             let count = FIRST << piece;
             let mut slots = Vec::new();
             slots.try_reserve_exact(count).map_err(|_| Error::Memory)?;
-            slots.resize_with(count, || Slot::new(state::IDLE));
+            slots.resize_with(count, || Slot::new(state::NONE));
             let _ = place.set(slots.into_boxed_slice());
+        }
+        if let Some(slot) = self.get(index) {
+            slot.state.store(state::IDLE, Release);
         }
         Ok(())
     }
@@ -334,6 +343,11 @@ impl Inbox {
         self.head.load(SeqCst) == NONE
     }
 
+    /// The run is over: no post has anything new to say.
+    pub fn wait_for_nothing(&self) {
+        self.awaited.store(NONE, SeqCst);
+    }
+
     /// Takes what was posted, oldest first. Only under the lock of the group's
     /// state, which keeps the order.
     pub fn take(&self) -> impl Iterator<Item = (Post, Outcome, Time)> + '_ {
@@ -442,6 +456,7 @@ mod tests {
         assert_eq!(post(Post::Execute(0)), Ok(false));
         assert_eq!(post(Post::Execute(0)), Err(Error::State));
         assert_eq!(post(Post::Start(0)), Err(Error::Invalid));
+        assert_eq!(post(Post::Execute(1)), Err(Error::Invalid));
         assert_eq!(post(Post::Execute(1 << 40)), Err(Error::Invalid));
         assert_eq!(post(Post::Stop), Ok(false));
         assert_eq!(post(Post::Stop), Err(Error::State));

@@ -5,9 +5,10 @@
 //! [`sys::signal`](crate::sys::signal).
 
 use crate::error::Error;
-use crate::machine::Outcome;
+use crate::machine::{Message, NO_MESSAGE, Outcome};
 use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use crate::sys::signal::{Listening, Signals};
+use crate::text;
 
 /// One signal actor.
 #[derive(Debug)]
@@ -113,29 +114,35 @@ pub const CODE_BASE: i32 = 128;
 
 /// What stands for a signal: the code that a shell shows for it, and its name.
 pub fn outcome(signal: i32) -> Outcome {
-    Outcome::new(CODE_BASE + signal, &name(signal))
+    Outcome {
+        code: CODE_BASE + signal,
+        message: name(signal),
+    }
 }
 
-/// The signal's usual name, "SIGINT" say.
-fn name(signal: i32) -> String {
+/// The signal's usual name, "SIGINT" say. Without memory a rare one has none: this
+/// is asked for where a run ends, which must not abort.
+fn name(signal: i32) -> Message {
     let known = match signal {
-        libc::SIGHUP => "SIGHUP",
-        libc::SIGINT => "SIGINT",
-        libc::SIGQUIT => "SIGQUIT",
-        libc::SIGTERM => "SIGTERM",
-        libc::SIGUSR1 => "SIGUSR1",
-        libc::SIGUSR2 => "SIGUSR2",
-        libc::SIGALRM => "SIGALRM",
-        libc::SIGPIPE => "SIGPIPE",
-        libc::SIGCHLD => "SIGCHLD",
-        libc::SIGCONT => "SIGCONT",
-        libc::SIGTSTP => "SIGTSTP",
-        libc::SIGTTIN => "SIGTTIN",
-        libc::SIGTTOU => "SIGTTOU",
-        libc::SIGWINCH => "SIGWINCH",
-        _ => return format!("signal {signal}"),
+        libc::SIGHUP => c"SIGHUP",
+        libc::SIGINT => c"SIGINT",
+        libc::SIGQUIT => c"SIGQUIT",
+        libc::SIGTERM => c"SIGTERM",
+        libc::SIGUSR1 => c"SIGUSR1",
+        libc::SIGUSR2 => c"SIGUSR2",
+        libc::SIGALRM => c"SIGALRM",
+        libc::SIGPIPE => c"SIGPIPE",
+        libc::SIGCHLD => c"SIGCHLD",
+        libc::SIGCONT => c"SIGCONT",
+        libc::SIGTSTP => c"SIGTSTP",
+        libc::SIGTTIN => c"SIGTTIN",
+        libc::SIGTTOU => c"SIGTTOU",
+        libc::SIGWINCH => c"SIGWINCH",
+        _ => {
+            return text::format(format_args!("signal {signal}")).map_or(NO_MESSAGE, Message::Owned);
+        }
     };
-    known.to_owned()
+    Message::Borrowed(known)
 }
 
 #[cfg(test)]
@@ -161,8 +168,9 @@ mod tests {
             (libc::SIGWINCH, "SIGWINCH"),
         ];
         for (signal, wanted) in named {
-            assert_eq!(name(signal), wanted);
+            assert_eq!(name(signal).to_str(), Ok(wanted));
         }
-        assert_eq!(name(libc::SIGURG), format!("signal {}", libc::SIGURG));
+        let urgent = format!("signal {}", libc::SIGURG);
+        assert_eq!(name(libc::SIGURG).to_str(), Ok(&urgent[..]));
     }
 }

@@ -574,7 +574,7 @@ static void driven(void) {
     CHECK_INT(next_is(group, RG_STEP_WAIT), -1); /* staged: until it returned */
     CHECK_INT(rg_drive_return(group, 1, 1, NULL), RG_DRIVE_WAKE);
     CHECK_INT(next_is(group, RG_STEP_INTERRUPT), 0);
-    CHECK_INT(rg_drive_interrupted(group, 0, NULL), 0); /* nobody waits */
+    CHECK_INT(rg_drive_interrupted(group, 0, NULL), 0); /* it asks anyway */
     CHECK_INT(next_is(group, RG_STEP_FINISH), 7);
     CHECK_INT(next_is(group, RG_STEP_FINISH), 7);
     CHECK_STR(report_of(group, 1).complaint, "it jams");
@@ -608,7 +608,7 @@ static void driven_grace(void) {
     CHECK(now_ns() - stopped_at >= 30 * 1000000);
     CHECK_INT(report_of(group, 0).stuck, RG_STUCK_EXECUTE | RG_STUCK_INTERRUPT);
     CHECK_INT(rg_drive_interrupted(group, 0, NULL), 0);
-    CHECK(rg_drive_return(group, 0, 1, NULL) >= 0);
+    CHECK_INT(rg_drive_return(group, 0, 1, NULL), 0);
     rg_free(group);
 }
 

@@ -266,7 +266,11 @@ static void bad_signals(void) {
     CHECK_INT(rg_actor_count(group), 0);
     int twice[2] = {SIGUSR1, SIGUSR1};
     CHECK_INT(rg_add_signals(group, twice, 2), 0);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        CHECK_INT(rg_listens(numbers[i]), 0);
+    CHECK_INT(rg_listens(SIGUSR1), 0); /* not before the run */
     still_works(group, 1);
+    CHECK_INT(rg_listens(SIGUSR1), 0);
 }
 
 /* ---- settings and results ---------------------------------------------------------- */
@@ -376,7 +380,20 @@ static void bad_summaries(void) {
         small.size = sizes[i];
         CHECK_INT(rg_format_summary(&small, &report, 1, RG_FORMAT_TEXT, text, 8), 0);
     }
-    /* An array has no room for another size, a newer header's neither. */
+    /* An array's steps are the size that its first has. */
+    struct {
+        rg_actor_report report;
+        void *newer[2];
+    } newer[2];
+    memset(newer, 0x55, sizeof newer);
+    rg_actor_report two[2] = {report, report};
+    for (int i = 0; i < 2; i++) {
+        newer[i].report = report;
+        newer[i].report.size = sizeof *newer;
+    }
+    CHECK_INT(
+        rg_format_summary(&summary, &newer[0].report, 2, RG_FORMAT_TEXT, NULL, 0),
+        rg_format_summary(&summary, two, 2, RG_FORMAT_TEXT, NULL, 0));
     const size_t steps[] = {0, 1, sizeof report - 1, sizeof report + 1, SIZE_MAX};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         rg_actor_report other = report;
@@ -565,10 +582,12 @@ static void not_completed_before_run(void) {
 static void bad_driving(void) {
     rg_group *group = rg_new();
     int64_t value = 42;
-    CHECK_INT(rg_drive_return(group, 0, 0, NULL), RG_ESTATE);
+    CHECK_INT(rg_drive_return(group, 0, 0, NULL), RG_EINVAL);
     CHECK_INT(rg_drive_next(group, &value), RG_ESTATE);
-    CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_ESTATE);
+    CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_EINVAL);
     CHECK_INT(rg_drive_add(group, NULL), 0);
+    CHECK_INT(rg_drive_return(group, 0, 0, NULL), RG_ESTATE);
+    CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_ESTATE);
     CHECK_INT(rg_run(group), RG_ESTATE); /* only a host can run it */
     CHECK_INT(rg_start(group), RG_ESTATE);
     CHECK_INT(rg_drive_begin(group), 0);

@@ -52,7 +52,7 @@ static long switches(void) {
         seen++;
     }
     closedir(tasks);
-    CHECK_INT(seen, ACTORS + 3); /* and the two that interrupt, and the driver */
+    CHECK_INT(seen, ACTORS + 3); /* and one that drives, two that interrupt */
     return sum;
 }
 

@@ -78,21 +78,28 @@ static void descriptors_run_out(void) {
     int lowest = dup(0), refused = 0, ran = 0;
     CHECK_INT(close(lowest), 0);
     for (int more = 0; more < 6; more++) {
-        rg_group *group = make_group(3);
         low = limit;
         /* The group has one more than was free, for its signals. */
         low.rlim_cur = (rlim_t)(lowest + more);
         CHECK_INT(setrlimit(RLIMIT_NOFILE, &low), 0);
-        int code = rg_start(group), fd = 0;
-        if (code == 0) {
-            fd = rg_done_fd(group);
-            CHECK_INT(rg_wait(group, -1, &code), 1);
-        }
-        CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
-        CHECK_INT(code, 7);
+        int signal = SIGUSR1;
+        rg_group *group = rg_new();
+        CHECK_INT(rg_set_grace(group, 60000), 0);
+        CHECK_INT(rg_add(group, return_seven, rg_interrupt_none, NULL), 0);
+        CHECK_INT(rg_add(group, until_stop, rg_interrupt_none, group), 0);
+        /* A signal actor has its descriptor from here on: the run needs none. */
+        int added = rg_add_signals(group, &signal, 1), code = 0;
+        CHECK(added == 0 || added == RG_ENOMEM);
+        CHECK_INT(rg_actor_count(group), added == 0 ? 3 : 2);
+        CHECK_INT(rg_start(group), 0);
+        int fd = rg_done_fd(group);
         CHECK(fd >= 0 || fd == RG_ENOMEM);
-        refused += fd < 0;
-        ran += fd >= 0;
+        CHECK_INT(rg_wait(group, -1, &code), 1);
+        CHECK_INT(code, 7);
+        CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        CHECK(rg_done_fd(group) >= 0);
+        refused += added != 0;
+        ran += added == 0 && fd >= 0;
         rg_free(group);
         await_threads(1);
     }

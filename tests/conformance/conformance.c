@@ -432,7 +432,7 @@ static void start(rg_completion *done, void *userdata) {
     self->done = done;
     int here = pthread_equal(self->group->runner, pthread_self());
     pthread_mutex_unlock(&lock);
-    if (!here) {
+    if (!here && !self->group->has_grace) {
         complain("%s was not started on the running thread", self->label);
     }
     play(self->group, &self->start);

@@ -179,6 +179,22 @@ static void add(rg_group *group, const char *name, rg_execute_fn execute,
     added++;
 }
 
+/* 0: no descriptor was to be had, however often it was asked for, and the group is
+ * freed. */
+static int add_signals(rg_group *group) {
+    int signal = SIGUSR1, code;
+    size_t before = rg_actor_count(group);
+    for (int tries = 0; tries < 20; tries++) {
+        IN(rg_add_signals, code, rg_add_signals(group, &signal, 1));
+        if (result(code, 0))
+            return 1;
+        CHECK_INT(rg_actor_count(group), before);
+    }
+    rg_free(group);
+    CHECK_INT(released, added);
+    return 0;
+}
+
 /* ---- the service manager ---------------------------------------------------------- */
 
 static int manager; /* its socket */
@@ -250,7 +266,9 @@ static void await_released(void) {
 static void all_kinds(int by_signal, int grace, int (*way)(rg_group *)) {
     actor self;
     read_all(); /* a full queue would hold up the next message */
-    int told = 0, signal = SIGUSR1, ended_by = by_signal ? 128 + SIGUSR1 : 7;
+    static int told; /* by one that is stuck also later */
+    int ended_by = by_signal ? 128 + SIGUSR1 : 7;
+    told = 0;
     rg_group *group = new_group(&self);
     if (group == NULL)
         return;
@@ -259,8 +277,11 @@ static void all_kinds(int by_signal, int grace, int (*way)(rg_group *)) {
     add(group, NULL, waits, &self);
     add(group, "polls", polls, &self);
     add(group, "awaits", awaits_descriptor, &self);
-    ADD(group, rg_add_signals, (group, &signal, 1));
-    CHECK_INT(rg_add_systemd(group), 0);
+    if (!add_signals(group))
+        return;
+    /* Not by ADD: it reads the environment, for which it may abort. */
+    while (!result(rg_add_systemd(group), 0))
+        ;
     ADD(group, rg_add_async, (group, "async", starts, completes, &self, release));
     added++;
     add(group, "ends", by_signal ? signals_itself : fails_with_7, &self);
@@ -275,7 +296,7 @@ static void all_kinds(int by_signal, int grace, int (*way)(rg_group *)) {
     }
     char text[4096];
     if (rg_stopping(group)) {
-        CHECK(told > 0);
+        CHECK(told > 0 || (!perfect && code == RG_ETIMEDOUT));
         const rg_cause *cause = rg_get_cause(group);
         CHECK(cause != NULL);
         if (cause->code != ended_by) {
@@ -307,17 +328,15 @@ static void all_kinds(int by_signal, int grace, int (*way)(rg_group *)) {
 
 static void driven(void) {
     actor self;
-    int signal = SIGUSR1;
     rg_group *group = new_group(&self);
     if (group == NULL)
         return;
-    for (int i = 0; i < 41; i++)
-        if (!result(rg_drive_add(group, i == 0 ? "first" : NULL), 0)) {
-            rg_free(group);
-            return;
-        }
+    ADD(group, rg_drive_add, (group, "first"));
+    for (int i = 0; i < 40; i++)
+        ADD(group, rg_drive_add, (group, NULL));
     add(group, "waits", waits, &self);
-    ADD(group, rg_add_signals, (group, &signal, 1));
+    if (!add_signals(group))
+        return;
     int code;
     for (int again = 0; !result(code = rg_drive_begin(group), 0) && again < 3; again++)
         CHECK_INT(executed, 0);
@@ -325,7 +344,7 @@ static void driven(void) {
         int fd = rg_drive_fd(group);
         result(fd < 0 ? fd : 0, 0);
         int effect = rg_drive_return(group, 0, 7, "why");
-        CHECK(effect >= 0);
+        CHECK(effect == 0 || effect == RG_DRIVE_WAKE);
         for (size_t i = 1; i < 41; i++)
             CHECK(rg_drive_return(group, i, 0, NULL) >= 0);
         for (;;) {
@@ -445,7 +464,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 4);
     const char *fault = argv[1];
     long call = strtol(argv[2], NULL, 10), rounds = strtol(argv[3], NULL, 10);
-    watchdog(20);
+    watchdog(60);
     running_case = fault;
     signal(SIGUSR1, before_the_group);
     signal(SIGABRT, on_abort);
@@ -456,28 +475,35 @@ int main(int argc, char **argv) {
     int came_of_it = errors;
     await_threads(1);
     held before = held_when_well(), after = before;
-    /* The same fault over and over; the C library's own caches fill up first. */
-    for (int round = 0; round < rounds; round++) {
-        if (round == 3)
-            before = held_when_well();
-        running_case = fault;
-        fault_begin(fault, call);
-        life();
-        fault_end();
-        await_threads(1);
-    }
-    /* What a cache holds varies; what is lost never comes back. */
-    for (int round = 0; rounds > 0 && round < 20; round++) {
-        after = held_when_well();
-        if (after.mapped <= before.mapped && after.memory <= before.memory)
+    /* The list of stuck threads keeps its room. */
+    const size_t room = 1024;
+    /* Again, where memory is kept: the table of threads that wait for a lock grows,
+     * at some time, with the most threads there ever were. A leak grows each time. */
+    for (int times = 0; times < 6; times++) {
+        /* The same fault over and over; the C library's own caches fill up first. */
+        for (int round = 0; round < rounds; round++) {
+            if (round == 3)
+                before = held_when_well();
+            running_case = fault;
+            fault_begin(fault, call);
+            life();
+            fault_end();
+            await_threads(1);
+        }
+        /* What a cache holds varies; what is lost never comes back. */
+        for (int round = 0; rounds > 0 && round < 20; round++) {
+            after = held_when_well();
+            if (after.mapped <= before.mapped && after.memory <= before.memory)
+                break;
+        }
+        if (after.memory <= before.memory + room)
             break;
     }
     CHECK_INT(after.descriptors, before.descriptors);
     /* A stack lost in each of the rounds would be twice that. */
     const size_t caches = (size_t)48 << 20;
     CHECK(after.mapped <= before.mapped + caches || strncmp(fault, "munmap", 6) == 0);
-    /* The list of stuck threads keeps its room. */
-    CHECK(after.memory <= before.memory + 1024);
+    CHECK(after.memory <= before.memory + room);
     printf("%ld calls, %d errors\n", calls, came_of_it);
     rg_exit(0);
 }

@@ -211,22 +211,10 @@ FAILS(int, eventfd, (unsigned value, int flags), (value, flags), -1)
 FAILS(int, poll, (struct pollfd * fds, nfds_t count, int timeout), (fds, count, timeout),
       -1)
 FAILS(ssize_t, read, (int fd, void *buffer, size_t size), (fd, buffer, size), -1)
-FAILS(int, fstat64, (int fd, struct stat64 *out), (fd, out), -1)
 FAILS(int, socket, (int family, int kind, int protocol), (family, kind, protocol), -1)
 FAILS(int, connect, (int fd, __CONST_SOCKADDR_ARG to, socklen_t size), (fd, to, size), -1)
 FAILS(int, setsockopt, (int fd, int level, int name, const void *to, socklen_t size),
       (fd, level, name, to, size), -1)
-
-/* Where fstat64 is to fail, the kernel is one without this. */
-int statx(int fd, const char *path, int flags, unsigned mask, struct statx *out) {
-    REAL(statx)
-    int absent = strcmp(function, "fstat64") == 0;
-    if (absent || fails("statx", CALLER)) {
-        errno = absent ? ENOSYS : code;
-        return -1;
-    }
-    return real(fd, path, flags, mask, out);
-}
 
 /* An event's write says EAGAIN only when it is readable already. */
 ssize_t write(int fd, const void *buffer, size_t size) {
@@ -251,13 +239,13 @@ int close(int fd) {
     return result;
 }
 
-int open64(const char *path, int flags, ...) {
-    REAL(open64)
+int open(const char *path, int flags, ...) {
+    REAL(open)
     va_list more;
     va_start(more, flags);
     int mode = va_arg(more, int);
     va_end(more);
-    if (fails("open64", CALLER)) {
+    if (fails("open", CALLER)) {
         errno = code;
         return -1;
     }

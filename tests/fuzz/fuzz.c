@@ -225,14 +225,16 @@ static void call(round_state *round, unsigned *random) {
         break;
     case 17: /* of an actor that the library runs, or of none */
         if (!round->driven)
-            RESULT(rg_drive_return(group, index, 1, "no"), result == RG_ESTATE);
+            RESULT(rg_drive_return(group, index, 1, "no"),
+                   is_one_of(result, RG_ESTATE, RG_EINVAL, RG_EINVAL));
         else
             RESULT(rg_drive_return(group, index + 2 * ACTORS, 1, "no"),
                    is_one_of(result, RG_ESTATE, RG_EINVAL, RG_EINVAL));
         break;
     case 18:
         if (!round->driven)
-            RESULT(rg_drive_interrupted(group, index, NULL), result == RG_ESTATE);
+            RESULT(rg_drive_interrupted(group, index, NULL),
+                   is_one_of(result, RG_ESTATE, RG_EINVAL, RG_EINVAL));
         else
             RESULT(rg_drive_fd(group), is_fd_or_error(result));
         break;
@@ -251,6 +253,7 @@ static void call(round_state *round, unsigned *random) {
             AGREES(rg_complete((rg_completion *)group, 0, NULL) == expected);
         break;
     case 23:
+        AGREES(is_one_of(rg_listens((int)below(random, 70)), 0, 1, 1));
         if (round->signals && below(random, 6) == 0)
             AGREES(kill(getpid(), SIGUSR1) == 0);
         break;
@@ -308,15 +311,8 @@ static void add_actor(round_state *round, actor *self, unsigned *random) {
 }
 
 static void add_hosted(round_state *round, unsigned *random) {
-    if (below(random, 2)) {
-        AGREES(rg_drive_add(round->group, below(random, 2) ? "hosted" : NULL) == 0);
-        round->count++;
-    } else {
-        size_t many = below(random, 3);
-        for (size_t i = 0; i < many; i++)
-            AGREES(rg_drive_add(round->group, NULL) == 0);
-        round->count += (int)many;
-    }
+    AGREES(rg_drive_add(round->group, below(random, 2) ? "hosted" : NULL) == 0);
+    round->count++;
 }
 
 /* ---- a host ---------------------------------------------------------------------- */
@@ -337,29 +333,19 @@ typedef struct told_step {
 typedef struct host {
     round_state *round;
     unsigned *random;
-    int returned[2 * ACTORS + 1], asked[2 * ACTORS + 1], interrupted[2 * ACTORS + 1];
+    int returned[2 * ACTORS + 1], asked[2 * ACTORS + 1];
     /* Whose interrupts were asked for, and are to be reported, in that order. */
     int asked_for[2 * ACTORS + 1], asked_count, told;
-    int64_t clock;
 } host;
 
-static event event_of(host *self, int kind, int index) {
-    event event;
-    memset(&event, 0, sizeof event);
-    event.kind = kind;
-    event.index = (size_t)index;
-    event.code = code_of(self->random);
-    event.time_ns = self->clock += (int64_t)below(self->random, 1000);
-    return event;
-}
-
-/* Whether something may be reported now; then, what. Nothing of a round that is
- * to get stuck comes before its end. */
-static int choose(host *self, event *chosen, int late) {
+/* Reports something, if there is something to report now. Nothing of a round that
+ * is to get stuck comes before its end. */
+static int report_one(host *self, int late) {
+    rg_group *group = self->round->group;
     if (self->told < self->asked_count && (late || below(self->random, 2))) {
-        int index = self->asked_for[self->told++];
-        *chosen = event_of(self, RG_EVENT_INTERRUPTED, index);
-        self->interrupted[index] = 1;
+        size_t index = (size_t)self->asked_for[self->told++];
+        int result = rg_drive_interrupted(group, index, index % 2 ? NULL : "hm");
+        AGREES(result == 0 || (result == RG_DRIVE_WAKE && !late));
         return 1;
     }
     int from = (int)below(self->random, 2 * ACTORS);
@@ -370,7 +356,9 @@ static int choose(host *self, event *chosen, int late) {
         if (self->round->stuck && !late && index % 2)
             continue;
         self->returned[index] = 1;
-        *chosen = event_of(self, RG_EVENT_RETURNED, index);
+        int result =
+            rg_drive_return(group, (size_t)index, code_of(self->random), "told");
+        AGREES(result == 0 || (result == RG_DRIVE_WAKE && !late));
         return 1;
     }
     return 0;
@@ -378,40 +366,26 @@ static int choose(host *self, event *chosen, int late) {
 
 /* Each is refused. */
 static void reports_of_nothing(host *self) {
-    AGREES(rg_drive_return(self->round->group, 1000, 0, NULL) == RG_EINVAL);
+    rg_group *group = self->round->group;
+    AGREES(rg_drive_return(group, 1000, 0, NULL) == RG_EINVAL);
+    AGREES(rg_drive_interrupted(group, SIZE_MAX, NULL) == RG_EINVAL);
+    AGREES(rg_drive_next(group, NULL) == RG_EINVAL);
     for (int i = 0; i < self->round->count; i++) {
-        if (self->returned[i] && !self->round->added[i])
-            AGREES(rg_drive_return(self->round->group, (size_t)i, 0, NULL) == RG_ESTATE);
-        if (!self->asked[i] && !self->round->added[i])
-            AGREES(rg_drive_interrupted(self->round->group, (size_t)i, NULL) ==
-                   RG_ESTATE);
+        if (self->returned[i] || self->round->added[i])
+            AGREES(rg_drive_return(group, (size_t)i, 0, NULL) == RG_ESTATE);
+        if (!self->asked[i])
+            AGREES(rg_drive_interrupted(group, (size_t)i, NULL) == RG_ESTATE);
     }
 }
 
-/* So many reports at most; and the next step. */
-static int step(host *self, told_step *next, unsigned limit, int late) {
-    event events[4];
-    rg_group *group = self->round->group;
-    size_t count = 0;
+/* So many reports at most, and the next step. */
+static int step(host *self, int64_t *value, unsigned limit) {
     if (below(self->random, 16) == 0)
         reports_of_nothing(self);
-    while (count < limit && choose(self, &events[count], late))
-        count++;
-    memset(next, 0, sizeof *next);
-    __sync_fetch_and_add(&calls, 2);
-    for (size_t i = 0; i < count; i++) {
-        size_t index = events[i].index;
-        int result = events[i].kind == RG_EVENT_RETURNED
-                         ? rg_drive_return(group, index, events[i].code, "told")
-                         : rg_drive_interrupted(group, index, i % 2 ? NULL : "hm");
-        AGREES(result == 0 || result == RG_DRIVE_WAKE);
-    }
-    int64_t value = 0;
-    int kind = rg_drive_next(group, &value);
-    next->first = next->last = (size_t)value;
-    next->wait_ns = value;
-    next->code = (int)value;
-    return kind;
+    __sync_fetch_and_add(&calls, 1 + limit);
+    while (limit-- > 0 && report_one(self, 0))
+        ;
+    return rg_drive_next(self->round->group, value);
 }
 
 /* How many executes and interrupts of the host's have not returned. */
@@ -420,6 +394,12 @@ static int outstanding(const host *self) {
     for (int i = 0; i < self->round->count; i++)
         left += self->asked[i] && !self->returned[i];
     return left;
+}
+
+/* Those that were stuck, after all; also once the handle is freed. */
+static void report_late(host *self) {
+    while (outstanding(self) > 0)
+        AGREES(report_one(self, 1));
 }
 
 /* In the order of addition, or in reverse. */
@@ -432,44 +412,33 @@ static int one_direction(const host *self) {
     return up || down;
 }
 
-static int drive(round_state *round, unsigned *random) {
-    static host self;
-    memset(&self, 0, sizeof self);
-    self.round = round;
-    self.random = random;
+static int drive(host *self) {
+    round_state *round = self->round;
     struct pollfd wakes = {-1, POLLIN, 0};
-    if (below(random, 2))
+    if (below(self->random, 2))
         wakes.fd = rg_drive_fd(round->group);
     AGREES(rg_drive_begin(round->group) == 0);
     AGREES(rg_drive_begin(round->group) == RG_ESTATE);
-    told_step next;
+    int64_t value = 0;
     /* It may have been stopped before: then nobody runs. */
-    int kind = step(&self, &next, 0, 0);
-    for (; kind != RG_STEP_FINISH; kind = step(&self, &next, below(random, 4), 0)) {
+    int kind = step(self, &value, 0);
+    for (; kind != RG_STEP_FINISH; kind = step(self, &value, below(self->random, 4))) {
         AGREES(kind == RG_STEP_INTERRUPT || kind == RG_STEP_WAIT);
         if (kind == RG_STEP_INTERRUPT) {
             AGREES(rg_stopping(round->group) == 1);
-            int last = (int)next.last, by = next.last < next.first ? -1 : 1;
-            for (int i = (int)next.first; i != last + by; i += by) {
-                AGREES(i >= 0 && i < round->count && !round->added[i] && !self.asked[i]);
-                self.asked[i] = 1;
-                self.asked_for[self.asked_count++] = i;
-                AGREES(one_direction(&self));
-            }
+            AGREES(value >= 0 && value < round->count && !round->added[value] &&
+                   !self->asked[value]);
+            self->asked[value] = 1;
+            self->asked_for[self->asked_count++] = (int)value;
+            AGREES(one_direction(self));
         } else if (wakes.fd >= 0) {
-            poll(&wakes, 1, next.wait_ns < 0 ? 0 : 1);
+            poll(&wakes, 1, value < 0 ? 0 : 1);
         } else {
             sched_yield();
         }
     }
-    int code = next.code, left = outstanding(&self);
-    AGREES(left == 0 || code == RG_ETIMEDOUT);
-    if (below(random, 2)) {
-        /* Those that were stuck, after all. Without: rg_free takes them along. */
-        for (; left > 0; left = outstanding(&self))
-            AGREES(step(&self, &next, 1 + below(random, 3), 1) == RG_STEP_FINISH);
-    }
-    return code;
+    AGREES(outstanding(self) == 0 || value == RG_ETIMEDOUT);
+    return (int)value;
 }
 
 static void one_round(unsigned long seed) {
@@ -511,8 +480,12 @@ static void one_round(unsigned long seed) {
         CHECK_INT(pthread_create(&threads[i], NULL, calling, &callers[i]), 0);
     }
     int runs = below(&random, 8) != 0, code = 0, again = 0;
+    static host hosts;
+    memset(&hosts, 0, sizeof hosts);
+    hosts.round = &round;
+    hosts.random = &random;
     if (runs && round.driven) {
-        code = drive(&round, &random);
+        code = drive(&hosts);
     } else if (runs) {
         unsigned how = below(&random, 3);
         if (how == 0) {
@@ -543,13 +516,20 @@ static void one_round(unsigned long seed) {
         if (round.added[i] && round.added[i]->holds && report.started_ns >= 0)
             AGREES(report.stuck & RG_STUCK_EXECUTE);
     }
-    if (runs && stuck)
+    rg_summary summary;
+    summary.size = sizeof summary;
+    AGREES(rg_get_summary(round.group, &summary) == 0);
+    AGREES(summary.finished == runs && summary.code == code);
+    if (runs && (stuck || summary.observer_stuck))
         AGREES(code == RG_ETIMEDOUT);
     else if (runs)
         AGREES(cause != NULL ? cause->code == code : code == 0);
     if (below(&random, 2))
         __atomic_store_n(&round.let_go, 1, __ATOMIC_RELEASE);
+    if (below(&random, 2))
+        report_late(&hosts);
     rg_free(round.group);
+    report_late(&hosts);
     __atomic_store_n(&round.let_go, 1, __ATOMIC_RELEASE);
     for (int i = 0; i < count; i++) {
         actor *self = &round.actors[i];
