@@ -294,7 +294,7 @@ pub unsafe extern "C" fn rg_format_summary(
             // A caller's newer header may have a larger structure.
             const SANE: usize = 4096;
             let step = sized(actors)?.size;
-            if !step.is_multiple_of(align_of::<rg_actor_report>()) {
+            if step > SANE || !step.is_multiple_of(align_of::<rg_actor_report>()) {
                 return Err(Error::Invalid);
             }
             for at in 0..count {

@@ -38,7 +38,6 @@ impl Core {
     /// Something of a driven actor's returned. The group is there as long as the
     /// host owes a post.
     pub fn host_post(&self, post: Post, outcome: Outcome) -> Result<bool, Error> {
-        self.must_be_driven()?;
         let wake = self.post_as(Caller::Host, post, outcome)?;
         if self.host_owes.fetch_sub(1, SeqCst) == 1 {
             // Nobody else wants the lock: the run has begun, and this is the last.

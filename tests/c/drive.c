@@ -254,7 +254,7 @@ static void a_refused_run_leaves_the_clock(void) {
     int64_t before;
     do
         before = end_ns(group);
-    while (before < 20 * MILLISECOND);
+    while (before < 20 * 1000 * 1000);
     CHECK_INT(rg_drive_begin(group), RG_ESTATE);
     CHECK_INT(rg_start(group), RG_ESTATE);
     CHECK(end_ns(group) >= before);
@@ -286,8 +286,10 @@ static void a_kept_report(void) {
     CHECK_INT(summary.observer_stuck, 0);
     CHECK(summary.started_ns >= 0 && summary.end_ns >= summary.stopping_ns);
     rg_actor_report actors[2];
-    for (size_t i = 0; i < 2; i++)
-        actors[i] = report_of(group, i);
+    for (size_t i = 0; i < 2; i++) {
+        actors[i].size = sizeof *actors;
+        CHECK_INT(rg_get_report(group, i, &actors[i]), 0);
+    }
     actors[0].name = NULL; /* its own is made anew */
     for (int format = RG_FORMAT_TEXT; format <= RG_FORMAT_TRACE; format++) {
         char whole[2000], kept[2000];
@@ -301,30 +303,6 @@ static void a_kept_report(void) {
     summary.size = 1;
     CHECK_INT(rg_get_summary(group, &summary), RG_EINVAL);
     CHECK_INT(rg_get_summary(group, NULL), RG_EINVAL);
-    rg_free(group);
-}
-
-static void listens(void) {
-    const int signal = SIGUSR2;
-    CHECK_INT(rg_listens(signal), 0);
-    CHECK_INT(rg_listens(-1) + rg_listens(0) + rg_listens(1 << 20), 0);
-    rg_group *group = driven(1, RG_ORDER_ADDED);
-    CHECK_INT(rg_add_signals(group, &signal, 1), 0);
-    CHECK_INT(rg_listens(signal), 0);
-    CHECK_INT(rg_drive_begin(group), 0);
-    CHECK_INT(rg_listens(signal), 1);
-    CHECK_INT(rg_listens(SIGUSR1), 0);
-    CHECK_INT(rg_stop(group, 1), 0);
-    CHECK_INT(next_is(group, RG_STEP_INTERRUPT), 0);
-    CHECK(rg_drive_interrupted(group, 0, NULL) >= 0);
-    returns(group, 0, 0);
-    struct pollfd wake = {rg_drive_fd(group), POLLIN, 0};
-    int64_t value;
-    while (rg_drive_next(group, &value) == RG_STEP_WAIT) {
-        CHECK_INT(rg_listens(signal), 1);
-        poll(&wake, 1, -1);
-    }
-    CHECK_INT(rg_listens(signal), 0);
     rg_free(group);
 }
 

@@ -317,18 +317,6 @@ static void add_hosted(round_state *round, unsigned *random) {
 
 /* ---- a host ---------------------------------------------------------------------- */
 
-typedef struct event {
-    size_t index;
-    int kind, code;
-    int64_t time_ns;
-} event;
-
-typedef struct told_step {
-    size_t first, last;
-    int64_t wait_ns;
-    int code;
-} told_step;
-
 /* What the host has reported of its actors, all from one thread. */
 typedef struct host {
     round_state *round;
