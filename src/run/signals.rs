@@ -139,7 +139,8 @@ fn name(signal: i32) -> Message {
         libc::SIGTTOU => c"SIGTTOU",
         libc::SIGWINCH => c"SIGWINCH",
         _ => {
-            return text::format(format_args!("signal {signal}")).map_or(NO_MESSAGE, Message::Owned);
+            return text::format(format_args!("signal {signal}"))
+                .map_or(NO_MESSAGE, Message::Owned);
         }
     };
     Message::Borrowed(known)
