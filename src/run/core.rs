@@ -509,9 +509,18 @@ impl Core {
         self.over.set();
         Threads::join_driver(&self.threads);
         if self.with(|machine| machine.outstanding()) == 0 {
-            // Their drops run unlocked, in order of addition.
-            let actors = std::mem::take(&mut *self.actors.lock());
-            drop(actors);
+            // Their drops run unlocked, in order of addition. A signal actor's thread
+            // goes on with its listener after its return, and may have been let go:
+            // that one lives as long as the thread's share.
+            for index in 0..self.with(|machine| machine.records().len()) {
+                let mut actors = self.actors.lock();
+                let actor = match actors.get_mut(index) {
+                    Some(place @ Some(_)) => place.take_if(|actor| actor.listener().is_none()),
+                    _ => None,
+                };
+                drop(actors);
+                drop(actor);
+            }
         }
         Ok(())
     }

@@ -386,6 +386,23 @@ static void long_graces(void) {
         }
 }
 
+/* Its thread goes on for a moment after it has returned, with what is the group's. */
+static void a_signal_actor_let_go(void) {
+    int signal = SIGUSR1;
+    for (int i = 0; i < 1000; i++) {
+        rg_group *group = rg_new();
+        CHECK_INT(rg_set_grace(group, 0), 0);
+        CHECK_INT(rg_add_signals(group, &signal, 1), 0);
+        CHECK_INT(rg_add(group, return_seven, rg_interrupt_none, NULL), 0);
+        int code = rg_run(group);
+        CHECK(code == 7 || code == RG_ETIMEDOUT);
+        for (int j = 0; j < i % 50; j++)
+            report_of(group, 0);
+        rg_free(group);
+    }
+    await_threads(1);
+}
+
 int main(int count, char **arguments) {
     if (count > 1)
         slack_ms = atoi(arguments[1]);
@@ -402,6 +419,7 @@ int main(int count, char **arguments) {
     CASE(async_stuck);
     CASE(stuck_actors_may_use_the_group);
     CASE(long_graces);
+    CASE(a_signal_actor_let_go);
     CHECK_INT(descriptors(), before);
     printf("stuck: at most %.2f ms after the grace\n", (double)worst_ns / 1e6);
     return finish("stuck");

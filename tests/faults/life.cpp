@@ -53,7 +53,7 @@ static void ended_by_exception(bool started) {
         group.add("descriptor", [alive](rungroup::stop_token stop) {
             int fd = -1;
             if (!tried([&] { fd = stop.fd(); }))
-                return;
+                return stop.wait(); // its return would be the cause
             pollfd readable = {fd, POLLIN, 0};
             poll(&readable, 1, -1);
             CHECK(stop.stop_requested());
