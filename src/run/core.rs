@@ -409,13 +409,15 @@ impl Core {
     /// Everything that can fail: signals, and all threads, which wait at the
     /// gate.
     fn prepare(self: &Arc<Self>, driver: Driver) -> Result<(), Error> {
+        // Asked before the actors are locked: whoever adds one takes the state's lock
+        // first and would wait for theirs, as this thread for the state's.
+        let observed = self.with(|machine| machine.observed_apart());
         let actors = self.actors.lock();
         let mut listeners = actors.iter().flatten().filter_map(|actor| actor.listener());
         listeners.try_for_each(Listener::begin)?;
         if !self.has_own.load(Relaxed) {
             return Ok(());
         }
-        let observed = self.with(|machine| machine.observed_apart());
         let bounded = self.bounded.load(Relaxed);
         if bounded {
             // A start and an interrupt each.

@@ -88,6 +88,40 @@ static void observers_in_time(void) {
     await_threads(1);
 }
 
+/* ---- a call during the start -------------------------------------------------------- */
+
+static int over;
+
+static void *add_until_over(void *group) {
+    gate_pass(&entered);
+    while (!__atomic_load_n(&over, __ATOMIC_SEQ_CST)) {
+        rg_add(group, return_seven, rg_interrupt_none, NULL);
+        rg_actor_count(group);
+    }
+    return NULL;
+}
+
+/* Whoever adds too late is refused, and holds nobody up. */
+static void added_while_it_starts(void) {
+    blocks_at = -1;
+    gate none = GATE_INIT;
+    entered = none;
+    for (int round = 0; round < 50; round++) {
+        rg_group *group = observed(60000);
+        CHECK_INT(rg_add_signals(group, NULL, 0), 0);
+        pthread_t adds;
+        over = 0;
+        CHECK_INT(pthread_create(&adds, NULL, add_until_over, group), 0);
+        gate_await(&entered, round + 1);
+        int code = rg_run(group);
+        CHECK(code == 7 || code == RG_ESPAWN); /* more may be added than threads are had */
+        __atomic_store_n(&over, 1, __ATOMIC_SEQ_CST);
+        pthread_join(adds, NULL);
+        rg_free(group);
+    }
+    await_threads(1);
+}
+
 /* ---- pthread_cancel -------------------------------------------------------------- */
 
 static pthread_t waiting;
@@ -221,6 +255,7 @@ int main(void) {
     watchdog(120);
     CASE(observers_that_block);
     CASE(observers_in_time);
+    CASE(added_while_it_starts);
     CASE(cancel_is_held_off);
     CASE(release_runs_nothing);
     CASE(child_cannot_stop_it);
