@@ -265,44 +265,38 @@ impl HeldCause {
     }
 }
 
-/// For Rust interrupts. Sound because a reference to a `rg_cause` only comes
-/// from the library, whose texts are UTF-8 and live as long as the group.
+/// A text of the machine's; `None`: there is none. Sound for those of a `rg_cause` or
+/// a `rg_event`: a reference to one only comes from the library, whose texts are
+/// UTF-8 and live as long as the group.
+fn text<'a>(text: *const c_char) -> Option<&'a str> {
+    // SAFETY: null, or a C string that lives as long as the group.
+    let text = (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })?;
+    Some(text.to_str().unwrap_or_default())
+}
+
+/// For Rust interrupts.
 impl rg_cause {
     /// The actor's name.
     pub fn actor(&self) -> Option<&str> {
-        if self.actor.is_null() {
-            return None;
-        }
-        // SAFETY: a text of the machine's.
-        let actor = unsafe { CStr::from_ptr(self.actor) };
-        Some(actor.to_str().unwrap_or_default())
+        text(self.actor)
     }
 
     /// What the actor said.
     pub fn message(&self) -> &str {
-        // SAFETY: a text of the machine's.
-        let message = unsafe { CStr::from_ptr(self.message) };
-        message.to_str().unwrap_or_default()
+        text(self.message).unwrap_or_default()
     }
 }
 
-/// For Rust observers. Sound for the same reason.
+/// For Rust observers.
 impl rg_event {
     /// The actor's name.
     pub fn actor(&self) -> Option<&str> {
-        if self.actor.is_null() {
-            return None;
-        }
-        // SAFETY: a text of the machine's.
-        let actor = unsafe { CStr::from_ptr(self.actor) };
-        Some(actor.to_str().unwrap_or_default())
+        text(self.actor)
     }
 
     /// What was said, or the complaint.
     pub fn message(&self) -> &str {
-        // SAFETY: a text of the machine's.
-        let message = unsafe { CStr::from_ptr(self.message) };
-        message.to_str().unwrap_or_default()
+        text(self.message).unwrap_or_default()
     }
 }
 

@@ -41,13 +41,4 @@ impl Completion {
         }
         self.done.complete(outcome);
     }
-
-    /// Its execute panicked.
-    #[cfg(feature = "tokio")]
-    pub(super) fn panicked(self, text: crate::machine::Message) {
-        self.done.complete(crate::machine::Outcome {
-            code: crate::error::Error::Panic.code(),
-            message: text,
-        });
-    }
 }

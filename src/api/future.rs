@@ -7,6 +7,7 @@ use super::error::RunError;
 use super::group::Group;
 use super::token::StopToken;
 use crate::error::Error;
+use crate::machine::Outcome;
 use crate::run::actor::{as_actor, catch};
 use std::future::{Future, poll_fn};
 use std::os::fd::BorrowedFd;
@@ -135,7 +136,7 @@ async fn execute<F>(
     };
     match result {
         Ok(returned) => as_actor(&name, || done.complete(returned)),
-        Err(text) => done.panicked(text),
+        Err(text) => done.complete(Outcome::of_panic(text)),
     }
 }
 

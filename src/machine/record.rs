@@ -62,7 +62,15 @@ impl Outcome {
 
     /// A panic, an exception, a thread that ended without returning: rule 12.
     pub fn panic(message: &str) -> Self {
-        Outcome::new(Error::Panic.code(), message)
+        Outcome::of_panic(text::lossy(message).into())
+    }
+
+    /// The same with a message that is one already.
+    pub fn of_panic(message: Message) -> Self {
+        Outcome {
+            code: Error::Panic.code(),
+            message,
+        }
     }
 
     fn panicked(&self) -> bool {

@@ -271,7 +271,7 @@ where
     let execute = execute.map(|execute| catch(&closures.name, execute));
     let outcome = match execute {
         Some(Ok(outcome)) => outcome,
-        Some(Err(text)) => panicked(text),
+        Some(Err(text)) => Outcome::of_panic(text),
         None => Outcome::code(Error::State.code()),
     };
     failure::keep(outcome.code, outcome.message);
@@ -293,7 +293,7 @@ where
         let done = Done(Some(owed.clone()));
         match catch(&closures.name, || start(done)) {
             Ok(()) => give_up(owed),
-            Err(text) => pay(&owed, panicked(text)),
+            Err(text) => pay(&owed, Outcome::of_panic(text)),
         }
     }
 }
@@ -483,13 +483,6 @@ fn pay(owed: &Owed, outcome: Outcome) {
 fn give_up(owed: Arc<Owed>) {
     const DROPPED: &CStr = c"the actor's completion was dropped without a result";
     if let Some(owed) = Arc::into_inner(owed) {
-        pay(&owed, panicked(Cow::Borrowed(DROPPED)));
-    }
-}
-
-fn panicked(message: Message) -> Outcome {
-    Outcome {
-        code: Error::Panic.code(),
-        message,
+        pay(&owed, Outcome::of_panic(Cow::Borrowed(DROPPED)));
     }
 }

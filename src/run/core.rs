@@ -37,7 +37,7 @@ pub struct State {
     /// The time of the event that the machine was told last. A report's times
     /// never run backwards: two threads may read the clock in one order and
     /// post in the other.
-    pub(super) latest: Nanos,
+    latest: Nanos,
     /// A step that waits until the observer knows of it.
     pub(super) pending: Option<Step>,
 }
@@ -532,6 +532,10 @@ impl Core {
     /// The cause as C sees it; null before there is one. Valid as long as the
     /// group.
     pub fn cause(&self) -> *const rg_cause {
+        // It never changes, so that each interrupt but the first finds it here.
+        if let Some(cause) = self.cause.get() {
+            return cause.as_ptr();
+        }
         let machine = &mut self.state().machine;
         let Some(index) = machine.cause().map(|cause| cause.index) else {
             return std::ptr::null();

@@ -7,10 +7,10 @@ use super::core::{Core, State};
 use super::inbox::{Caller, Post};
 use super::threads;
 use crate::error::Error;
-use crate::machine::{Message, NO_MESSAGE, Nanos, Outcome, Step};
+use crate::machine::{Event, Message, NO_MESSAGE, Nanos, Outcome, Step};
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sync::{Arc, after};
-use crate::sys::event::Event;
+use crate::sys::event::Event as Descriptor;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -99,10 +99,7 @@ impl Core {
                 }
             } else if let Some(event) = state.machine.next_event() {
                 drop(state);
-                let observer = *self.observer.lock();
-                if let Some(observer) = observer {
-                    threads::call_observer(self, observer, event);
-                }
+                self.tell(event);
                 continue;
             }
             let step = match state.pending.take() {
@@ -190,10 +187,9 @@ impl Core {
             let event = state.machine.tell();
             let over = state.machine.finished().is_some();
             drop(state);
-            let observer = *self.observer.lock();
-            match (event, observer) {
-                (Some(event), Some(observer)) => {
-                    threads::call_observer(self, observer, event);
+            match event {
+                Some(event) => {
+                    self.tell(event);
                     let mut state = self.state();
                     state.machine.told();
                     if state.machine.all_told() {
@@ -201,11 +197,18 @@ impl Core {
                         self.wake();
                     }
                 }
-                _ if over => return,
-                _ => {
-                    self.events.wait_past(seen, None);
-                }
+                None if over => return,
+                None => self.events.wait_past(seen, None),
             }
+        }
+    }
+
+    /// Tells the observer, on whichever thread is there for that.
+    fn tell(&self, event: Event) {
+        let observer = *self.observer.lock();
+        if let Some(observer) = observer {
+            let (actor, message) = self.texts(event);
+            observer.call(event, actor, message);
         }
     }
 
@@ -215,7 +218,6 @@ impl Core {
             Some(_) => state.now_at_last(),
             None => 0,
         };
-        state.latest = state.latest.max(now);
         if state
             .machine
             .deadline()
@@ -317,7 +319,7 @@ impl Core {
     /// say.
     pub fn wake_fd(&self) -> Result<RawFd, Error> {
         let made = self.wake_event.get().is_none();
-        let event = Event::once(&self.wake_event)?;
+        let event = Descriptor::once(&self.wake_event)?;
         if made {
             // Whatever came before there was a descriptor.
             event.signal();

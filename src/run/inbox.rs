@@ -63,8 +63,7 @@ const ANY: u32 = u32::MAX - 1;
 /// Likewise.
 const LAST: u32 = u32::MAX - 2;
 
-/// A slot's life: each state follows the one before it, or is left out, but for
-/// the last.
+/// A slot's life: each state follows the one before it, or is left out.
 mod state {
     /// Nothing to post: not called.
     pub const IDLE: u8 = 0;
@@ -76,8 +75,6 @@ mod state {
     pub const HOSTED: u8 = 3;
     /// Posted. Not posted again.
     pub const POSTED: u8 = 4;
-    /// No actor has it yet.
-    pub const NONE: u8 = 5;
 }
 
 /// Who calls, and so who may post.
@@ -120,10 +117,7 @@ impl Slot {
         self.state
             .fetch_update(AcqRel, Acquire, |seen| may(seen).then_some(state::POSTED))
             .map(drop)
-            .map_err(|seen| match seen {
-                state::NONE => Error::Invalid,
-                _ => Error::State,
-            })
+            .map_err(|_| Error::State)
     }
 }
 
@@ -166,11 +160,8 @@ impl Slots {
             let count = FIRST << piece;
             let mut slots = Vec::new();
             slots.try_reserve_exact(count).map_err(|_| Error::Memory)?;
-            slots.resize_with(count, || Slot::new(state::NONE));
+            slots.resize_with(count, || Slot::new(state::IDLE));
             let _ = place.set(slots.into_boxed_slice());
-        }
-        if let Some(slot) = self.get(index) {
-            slot.state.store(state::IDLE, Release);
         }
         Ok(())
     }
@@ -184,7 +175,7 @@ pub struct Inbox {
     /// What the driver waits for: a slot's number, ANY, LAST or NONE. Whoever
     /// posts that puts NONE there and wakes the driver, so that one does.
     awaited: AtomicU32,
-    /// How many actors there are: the slots are made in pieces, ahead of them.
+    /// How many actors there are. Slots are made ahead of them, in pieces.
     count: AtomicUsize,
     /// How many slots are armed and not posted.
     left: AtomicUsize,
@@ -225,13 +216,16 @@ impl Inbox {
         self.count.fetch_add(1, Release);
     }
 
+    /// `None`: there is no such actor, or it has no start.
     fn slot(&self, post: Post) -> Option<&Slot> {
-        match post {
-            Post::Stop => Some(&self.stop),
-            Post::Start(index) => self.starts.get(index),
-            Post::Execute(index) => self.actors.get(index.checked_mul(2)?),
-            Post::Interrupt(index) => self.actors.get(index.checked_mul(2)?.checked_add(1)?),
-        }
+        let (slots, index, place) = match post {
+            Post::Stop => return Some(&self.stop),
+            Post::Start(index) => (&self.starts, index, index),
+            Post::Execute(index) => (&self.actors, index, index.wrapping_mul(2)),
+            Post::Interrupt(index) => (&self.actors, index, index.wrapping_mul(2) | 1),
+        };
+        let exists = index < self.count.load(Acquire);
+        exists.then(|| slots.get(place)).flatten()
     }
 
     /// How many posts are expected before the last: whoever makes that one is
@@ -284,13 +278,6 @@ impl Inbox {
     /// Never waits. After the last post the group may be gone, unless the caller
     /// has a share of it.
     pub fn post(&self, post: Post, caller: Caller, outcome: Outcome) -> Result<bool, Error> {
-        let index = match post {
-            Post::Stop => None,
-            Post::Start(index) | Post::Execute(index) | Post::Interrupt(index) => Some(index),
-        };
-        if index.is_some_and(|index| index >= self.count.load(Acquire)) {
-            return Err(Error::Invalid);
-        }
         let slot = self.slot(post).ok_or(Error::Invalid)?;
         let number = post.number().ok_or(Error::Invalid)?;
         slot.claim(caller)?;

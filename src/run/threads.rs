@@ -7,14 +7,14 @@
 //! thread ends, and posts the return from there.
 #![allow(unsafe_code)]
 
-use super::actor::{Actor, Calls, Execute, Observer, Work};
+use super::actor::{Actor, Calls, Execute, Work};
 use super::core::{Core, Driver};
 use super::failure;
 use super::inbox::Post;
 use super::signals::Listener;
 use crate::abi::rg_cause;
 use crate::error::Error;
-use crate::machine::{Event, Message, NO_MESSAGE, Outcome};
+use crate::machine::{Message, NO_MESSAGE, Outcome};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, thread_local};
 use crate::sys::fork::PerProcess;
@@ -494,15 +494,9 @@ pub fn call_start(core: &Arc<Core>, actor: *const Actor) {
         if unsafe { actor.calls.start(*start, handle) } {
             const LEFT: &CStr = c"the start ended its thread without returning";
             // It may have been completed before that, or be later: refused then.
-            let _ = completion.complete(panicked(LEFT));
+            let _ = completion.complete(Outcome::of_panic(Cow::Borrowed(LEFT)));
         }
     }
-}
-
-/// Tells the observer.
-pub fn call_observer(core: &Core, observer: Observer, event: Event) {
-    let (actor, message) = core.texts(event);
-    observer.call(event, actor, message);
 }
 
 // ---- what the bare frames call ------------------------------------------------
@@ -599,14 +593,6 @@ unsafe fn call_done(job: *mut Job, call: Post, complaint: Message) {
     }
 }
 
-/// Without an allocation, which a thread that ends must not make.
-fn panicked(why: &'static CStr) -> Outcome {
-    Outcome {
-        code: Error::Panic.code(),
-        message: Cow::Borrowed(why),
-    }
-}
-
 /// The thread is about to end, whether its start frame returned, or
 /// `pthread_exit` or a cancellation tore it down. Its thread-locals are gone.
 extern "C" fn exited(job: *mut c_void) {
@@ -634,7 +620,10 @@ fn post_end(core: &Core, job: &mut Job) {
     const LEFT: &CStr = c"the actor's thread ended without returning (pthread_exit, or cancelled)";
     match &job.role {
         Role::Actor { .. } | Role::Signals { .. } if job.called => {
-            let outcome = job.outcome.take().unwrap_or_else(|| panicked(LEFT));
+            let outcome = job
+                .outcome
+                .take()
+                .unwrap_or_else(|| Outcome::of_panic(Cow::Borrowed(LEFT)));
             // Refused for a signal actor, which has posted before.
             let _ = core.post(Post::Execute(job.index), outcome);
         }

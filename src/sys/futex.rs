@@ -106,7 +106,7 @@ impl Word {
     }
 }
 
-#[cfg(rungroup_model)]
+#[cfg(any(not(target_os = "linux"), rungroup_model))]
 impl Word {
     fn wake_waiters(&self, count: usize) {
         // A thread that is about to wait has looked under the lock, and is
@@ -117,7 +117,10 @@ impl Word {
             _ => self.changed.notify_all(),
         }
     }
+}
 
+#[cfg(rungroup_model)]
+impl Word {
     fn wait_for_change(&self, value: u32, deadline: Option<Time>) {
         let lock = self.lock.lock();
         if self.get() == value {
@@ -130,14 +133,6 @@ impl Word {
 /// a thread-local in a thread that is about to end.
 #[cfg(not(any(target_os = "linux", rungroup_model)))]
 impl Word {
-    fn wake_waiters(&self, count: usize) {
-        drop(self.lock.lock());
-        match count {
-            1 => self.changed.notify_one(),
-            _ => self.changed.notify_all(),
-        }
-    }
-
     fn wait_for_change(&self, value: u32, deadline: Option<Time>) {
         let Ok(lock) = self.lock.lock() else { return };
         if self.get() != value {
