@@ -47,4 +47,3 @@ def test_every_error_is_known():
     header = (ROOT / "include/rungroup.h").read_text(encoding="utf-8")
     errors = set(re.findall(r"#define (RG_E[A-Z]+) -", header))
     assert errors and errors <= set(CONSTANTS)
-

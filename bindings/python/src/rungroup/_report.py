@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import _ffi
-from ._ffi import Handle, encode, lib, text
+from ._ffi import Handle, lib, text
 
 if TYPE_CHECKING:
     from ._run import Cause, Entry

@@ -179,7 +179,9 @@ class Run:
                     self.threads.append((index, spawn(actor.name, self.work, *job)))
                 if self.threads and (self.grace is not None or self.loop):
                     self.helpers.append(Helper(self))
-                if self.loop is None and any(isinstance(a, Actor) and a.coroutine for a in self.actors):
+                if self.loop is None and any(
+                    isinstance(a, Actor) and a.coroutine for a in self.actors
+                ):
                     self.loop = asyncio.new_event_loop()
                     self.leaving = self.loop.create_future()
                     try:
