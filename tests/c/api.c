@@ -48,10 +48,10 @@ static void numbers(void) {
                           RG_ORDER_ADDED,
                           RG_ORDER_REVERSE,
                           RG_ORDER_STAGED};
-    const int wanted[] = {
-        0, -10001, -10002, -10003, -10004, -10005, -10006, -10007, -10008, 0, 1,
-        2, 3,      4,      5,      6,      0,      1,      2,      3,      1, 2,
-        4, 0,      1,      1,      1,      2,      3,      0,      1,      2};
+    const int wanted[] = {0,      -10001, -10002, -10003, -10004, -10005, -10006, -10007,
+                          -10008, 0,      1,      2,      3,      4,      5,      6,
+                          0,      1,      2,      3,      1,      2,      4,      0,
+                          1,      1,      1,      2,      3,      0,      1,      2};
     CHECK_INT(sizeof actual, sizeof wanted);
     for (size_t i = 0; i < sizeof actual / sizeof *actual; i++)
         CHECK_INT(actual[i], wanted[i]);

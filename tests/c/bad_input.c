@@ -391,9 +391,8 @@ static void bad_summaries(void) {
         newer[i].report = report;
         newer[i].report.size = sizeof *newer;
     }
-    CHECK_INT(
-        rg_format_summary(&summary, &newer[0].report, 2, RG_FORMAT_TEXT, NULL, 0),
-        rg_format_summary(&summary, two, 2, RG_FORMAT_TEXT, NULL, 0));
+    CHECK_INT(rg_format_summary(&summary, &newer[0].report, 2, RG_FORMAT_TEXT, NULL, 0),
+              rg_format_summary(&summary, two, 2, RG_FORMAT_TEXT, NULL, 0));
     const size_t steps[] = {0, 1, sizeof report - 1, sizeof report + 1, SIZE_MAX};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         rg_actor_report other = report;

@@ -245,4 +245,24 @@ static inline rg_actor_report report_of(const rg_group *group, size_t index) {
     return report;
 }
 
+static inline rg_summary summary_of(const rg_group *group) {
+    rg_summary summary;
+    memset(&summary, 0, sizeof summary);
+    summary.size = sizeof summary;
+    CHECK_INT(rg_get_summary(group, &summary), 0);
+    return summary;
+}
+
+static inline rg_actor actor_of(const char *name, rg_execute_fn execute,
+                                rg_interrupt_fn interrupt, void *userdata) {
+    rg_actor actor;
+    memset(&actor, 0, sizeof actor);
+    actor.size = sizeof actor;
+    actor.name = name;
+    actor.execute = execute;
+    actor.interrupt = interrupt;
+    actor.userdata = userdata;
+    return actor;
+}
+
 #endif

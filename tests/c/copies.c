@@ -76,14 +76,9 @@ static void release(void *userdata) {
     count_release(&released);
 }
 
-static rg_actor actor_of(rg_execute_fn execute, rg_interrupt_fn interrupt,
-                         void *userdata) {
-    rg_actor actor;
-    memset(&actor, 0, sizeof actor);
-    actor.size = sizeof actor;
-    actor.execute = execute;
-    actor.interrupt = interrupt;
-    actor.userdata = userdata;
+static rg_actor releasing(rg_execute_fn execute, rg_interrupt_fn interrupt,
+                          void *userdata) {
+    rg_actor actor = actor_of(NULL, execute, interrupt, userdata);
     actor.release = release;
     return actor;
 }
@@ -94,11 +89,11 @@ static void made_by(const library *maker, const library *user, int grace, int by
     rg_group *group = maker->make();
     context with_user = {user, group}, with_maker = {maker, group};
     CHECK_INT(user->set_grace(group, grace), 0);
-    rg_actor actor = actor_of(fail_loudly, complain, &with_user);
+    rg_actor actor = releasing(fail_loudly, complain, &with_user);
     CHECK_INT(user->add_actor(group, &actor), 0);
-    actor = actor_of(wait_for_stop, complain, &with_maker);
+    actor = releasing(wait_for_stop, complain, &with_maker);
     CHECK_INT(maker->add_actor(group, &actor), 0);
-    actor = actor_of(wait_for_stop, user->interrupt_none, &with_user);
+    actor = releasing(wait_for_stop, user->interrupt_none, &with_user);
     CHECK_INT(user->add_actor(group, &actor), 0);
     int code = 0;
     if (by_start) {
@@ -242,7 +237,7 @@ static void another_abi(void) {
     theirs = other.make();
     rg_group *own = ours.make();
     context context = {&ours, own};
-    rg_actor actor = actor_of(fail_loudly, ours.interrupt_none, &context);
+    rg_actor actor = releasing(fail_loudly, ours.interrupt_none, &context);
     CHECK_INT(ours.add_actor(theirs, &actor), RG_EABI);
     CHECK_INT(ours.run(theirs), RG_EABI);
     CHECK_INT(ours.stop(theirs, 1), RG_EABI);

@@ -19,14 +19,6 @@ static void observe(const rg_event *event, void *userdata) {
     }
 }
 
-static rg_summary summary_of(const rg_group *group) {
-    rg_summary summary;
-    memset(&summary, 0, sizeof summary);
-    summary.size = sizeof summary;
-    CHECK_INT(rg_get_summary(group, &summary), 0);
-    return summary;
-}
-
 static rg_group *observed(int64_t grace_ms) {
     rg_group *group = rg_new();
     CHECK_INT(rg_set_grace(group, grace_ms), 0);
@@ -64,7 +56,7 @@ static void one_that_blocks(void) {
 }
 
 static void observers_that_block(void) {
-    const int kinds[] = {RG_EVENT_STARTED,     RG_EVENT_RETURNED,    RG_EVENT_STOPPING,
+    const int kinds[] = {RG_EVENT_STARTED,      RG_EVENT_RETURNED,    RG_EVENT_STOPPING,
                          RG_EVENT_INTERRUPTING, RG_EVENT_INTERRUPTED, RG_EVENT_STOPPED};
     for (way = BY_RUN; way <= BY_START; way++)
         for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -88,7 +80,8 @@ static void observers_in_time(void) {
     await_threads(1);
 }
 
-/* ---- a call during the start -------------------------------------------------------- */
+/* ---- a call during the start --------------------------------------------------------
+ */
 
 static int over;
 
@@ -114,7 +107,8 @@ static void added_while_it_starts(void) {
         CHECK_INT(pthread_create(&adds, NULL, add_until_over, group), 0);
         gate_await(&entered, round + 1);
         int code = rg_run(group);
-        CHECK(code == 7 || code == RG_ESPAWN); /* more may be added than threads are had */
+        CHECK(code == 7 ||
+              code == RG_ESPAWN); /* more may be added than threads are had */
         __atomic_store_n(&over, 1, __ATOMIC_SEQ_CST);
         pthread_join(adds, NULL);
         rg_free(group);
@@ -209,7 +203,8 @@ static void release_runs_nothing(void) {
     }
 }
 
-/* ---- children of fork --------------------------------------------------------------- */
+/* ---- children of fork ---------------------------------------------------------------
+ */
 
 static int is_readable(int fd) {
     struct pollfd polled = {fd, POLLIN, 0};

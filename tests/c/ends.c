@@ -16,32 +16,6 @@ static void check_in_time(int64_t began, int grace_ms) {
     CHECK(took <= (grace_ms + slack_ms) * MILLISECOND);
 }
 
-static void check_status_0(void (*function)(void)) {
-    int status = in_child(function);
-    if (status != 0)
-        fprintf(stderr, "wait status 0x%x\n", (unsigned)status);
-    CHECK_INT(status, 0);
-}
-
-static void add(rg_group *group, const char *name, rg_execute_fn execute,
-                rg_interrupt_fn interrupt, void *userdata, rg_release_fn release) {
-    rg_actor actor;
-    memset(&actor, 0, sizeof actor);
-    actor.size = sizeof actor;
-    actor.name = name;
-    actor.execute = execute;
-    actor.interrupt = interrupt;
-    actor.userdata = userdata;
-    actor.release = release;
-    CHECK_INT(rg_add_actor(group, &actor), 0);
-}
-
-static char text[1 << 14];
-static const char *text_of(rg_group *group) {
-    CHECK(rg_format_report(group, RG_FORMAT_TEXT, text, sizeof text) < sizeof text);
-    return text;
-}
-
 /* ---- a thread that does not end after its execute --------------------------------- */
 
 static int way;
@@ -90,10 +64,10 @@ static void does_not_end(rg_execute_fn execute, int only_thread) {
     enum { GRACE_MS = 300 };
     rg_group *group = rg_new();
     CHECK_INT(rg_set_grace(group, GRACE_MS), 0);
-    add(group, "before", until_stop, rg_interrupt_none, group, pass_released);
-    add(group, "slow", execute, rg_interrupt_none, group, pass_released);
-    add(group, "first", end_when_ready, rg_interrupt_none, group, pass_released);
-    add(group, "after", until_stop, rg_interrupt_none, group, pass_released);
+    add_released(group, "before", until_stop, rg_interrupt_none, group, pass_released);
+    add_released(group, "slow", execute, rg_interrupt_none, group, pass_released);
+    add_released(group, "first", end_when_ready, rg_interrupt_none, group, pass_released);
+    add_released(group, "after", until_stop, rg_interrupt_none, group, pass_released);
     CHECK_INT(run_in(way, group), RG_ETIMEDOUT);
     check_in_time(stopped_at, GRACE_MS);
     CHECK_INT(rg_get_cause(group)->code, 7);
@@ -108,7 +82,7 @@ static void does_not_end(rg_execute_fn execute, int only_thread) {
         CHECK_INT(stuck, RG_STUCK_THREAD);
     else
         CHECK((stuck & (RG_STUCK_THREAD | RG_STUCK_EXECUTE)) != 0);
-    text_of(group);
+    const char *text = text_of(group);
     CHECK(strstr(text, "STUCK \"slow\"") != NULL);
     CHECK((strstr(text, "thread has not ended") != NULL) == only_thread);
     CHECK(strstr(text, "STUCK \"before\"") == NULL);
@@ -129,7 +103,7 @@ static void early_key(void) {
 /* The library's own key comes with its first thread. */
 static void late_key(void) {
     rg_group *group = rg_new();
-    add(group, NULL, return_seven, rg_interrupt_none, NULL, NULL);
+    add_released(group, NULL, return_seven, rg_interrupt_none, NULL, NULL);
     CHECK_INT(rg_run(group), 7);
     rg_free(group);
     early_key();
@@ -156,8 +130,8 @@ static void key_in_time(void) {
     CHECK_INT(pthread_key_create(&slow_key, slow_destructor), 0);
     rg_group *group = rg_new();
     CHECK_INT(rg_set_grace(group, 60000), 0);
-    add(group, "slow", until_stop_with_key, rg_interrupt_none, group, NULL);
-    add(group, "first", end_when_ready, let_go, group, NULL);
+    add_released(group, "slow", until_stop_with_key, rg_interrupt_none, group, NULL);
+    add_released(group, "first", end_when_ready, let_go, group, NULL);
     CHECK_INT(run_in(way, group), 7);
     CHECK_INT(report_of(group, 0).code, 3);
     CHECK_INT(report_of(group, 0).stuck, 0);
@@ -203,11 +177,11 @@ static void slow_start(void) {
     CHECK_INT(pthread_create(&thread, NULL, free_after_grace, NULL), 0);
     rg_group *group = rg_new();
     CHECK_INT(rg_set_grace(group, 100), 0);
-    add(group, "innocent", until_stop, rg_interrupt_none, group, NULL);
-    add(group, "first", end_in_start, rg_interrupt_none, group, NULL);
+    add_released(group, "innocent", until_stop, rg_interrupt_none, group, NULL);
+    add_released(group, "first", end_in_start, rg_interrupt_none, group, NULL);
     CHECK_INT(rg_add_async(group, "slow", start_slowly, rg_interrupt_none, NULL, NULL),
               0);
-    add(group, "innocent too", until_stop, rg_interrupt_none, group, NULL);
+    add_released(group, "innocent too", until_stop, rg_interrupt_none, group, NULL);
     CHECK_INT(run_in(way, group), RG_ETIMEDOUT);
     CHECK(now_ns() - stopped_at <= (500 + slack_ms) * MILLISECOND);
     CHECK_INT(rg_get_cause(group)->index, 1);
@@ -215,7 +189,7 @@ static void slow_start(void) {
     CHECK_INT(report_of(group, 0).stuck, 0);
     CHECK_INT(report_of(group, 1).stuck, 0);
     CHECK_INT(report_of(group, 3).stuck, 0);
-    text_of(group);
+    const char *text = text_of(group);
     CHECK(strstr(text, "STUCK \"slow\"") != NULL);
     CHECK(strstr(text, "STUCK \"innocent") == NULL);
     rg_free(group);
@@ -266,9 +240,9 @@ static void hang_without_threads(void) {
     enum { GRACE_MS = 300 };
     rg_group *group = rg_new();
     CHECK_INT(rg_set_grace(group, GRACE_MS), 0);
-    add(group, NULL, end_without_threads, hang, NULL, NULL);
-    add(group, NULL, until_stop, hang, group, NULL);
-    add(group, NULL, until_stop, hang, group, NULL);
+    add_released(group, NULL, end_without_threads, hang, NULL, NULL);
+    add_released(group, NULL, until_stop, hang, group, NULL);
+    add_released(group, NULL, until_stop, hang, group, NULL);
     CHECK_INT(run_in(way, group), RG_ETIMEDOUT);
     check_in_time(stopped_at, GRACE_MS);
     CHECK_INT(report_of(group, 0).stuck, RG_STUCK_INTERRUPT);
@@ -327,7 +301,7 @@ static int stopped_before_create(int call) {
     rg_group *group = stopped_while_starting = with_settings();
     CHECK_INT(rg_set_observer(group, keep_kind, NULL), 0);
     for (int i = 0; i < STARTERS; i++)
-        add(group, NULL, count_execution, count_interrupt, group, NULL);
+        add_released(group, NULL, count_execution, count_interrupt, group, NULL);
     calls_left = call;
     CHECK_INT(rg_start(group), 0);
     int made = calls_left < 0;
@@ -371,14 +345,14 @@ static int run_inner(void *inner) { return rg_run(inner); }
 static void inner_group_is_late(void) {
     rg_group *inner = rg_new(), *outer = rg_new();
     CHECK_INT(rg_set_grace(inner, 20), 0);
-    add(inner, NULL, stay, rg_interrupt_none, NULL, NULL);
-    add(inner, NULL, return_seven, rg_interrupt_none, NULL, NULL);
-    add(outer, "nest", run_inner, rg_interrupt_none, inner, NULL);
-    add(outer, NULL, until_stop, rg_interrupt_none, outer, NULL);
+    add_released(inner, NULL, stay, rg_interrupt_none, NULL, NULL);
+    add_released(inner, NULL, return_seven, rg_interrupt_none, NULL, NULL);
+    add_released(outer, "nest", run_inner, rg_interrupt_none, inner, NULL);
+    add_released(outer, NULL, until_stop, rg_interrupt_none, outer, NULL);
     CHECK_INT(run_in(way, outer), RG_ETIMEDOUT);
     CHECK_INT(report_of(outer, 0).stuck, 0);
     CHECK_INT(report_of(outer, 1).stuck, 0);
-    text_of(outer);
+    const char *text = text_of(outer);
     CHECK(strstr(text, "its grace of") == NULL);
     CHECK(strstr(text, "STUCK") == NULL);
     CHECK(strstr(text_of(inner), "STUCK") != NULL);
@@ -455,7 +429,7 @@ static void locked(void) {
     size_t before = resident();
     rg_group *group = rg_new();
     for (int i = 0; i < 100; i++)
-        add(group, NULL, return_seven, rg_interrupt_none, NULL, NULL);
+        add_released(group, NULL, return_seven, rg_interrupt_none, NULL, NULL);
     int code = rg_run(group);
     rg_free(group);
     if (code != 7)

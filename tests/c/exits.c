@@ -4,32 +4,6 @@
 
 #include <fcntl.h>
 
-static void check_status_0(void (*function)(void)) {
-    int status = in_child(function);
-    if (status != 0)
-        fprintf(stderr, "wait status 0x%x\n", (unsigned)status);
-    CHECK_INT(status, 0);
-}
-
-static void add(rg_group *group, const char *name, rg_execute_fn execute,
-                rg_interrupt_fn interrupt, void *userdata, rg_release_fn release) {
-    rg_actor actor;
-    memset(&actor, 0, sizeof actor);
-    actor.size = sizeof actor;
-    actor.name = name;
-    actor.execute = execute;
-    actor.interrupt = interrupt;
-    actor.userdata = userdata;
-    actor.release = release;
-    CHECK_INT(rg_add_actor(group, &actor), 0);
-}
-
-static char text[1 << 14];
-static const char *text_of(rg_group *group) {
-    CHECK(rg_format_report(group, RG_FORMAT_TEXT, text, sizeof text) < sizeof text);
-    return text;
-}
-
 static gate freedom = GATE_INIT, released = GATE_INIT;
 
 /* ---- rg_exit with a pipe that nobody reads ------------------------------------------
@@ -69,8 +43,8 @@ static int stay(void *userdata) {
 static void exit_after(rg_execute_fn execute) {
     rg_group *group = rg_new();
     CHECK_INT(rg_set_grace(group, 50), 0);
-    add(group, NULL, execute, rg_interrupt_none, NULL, NULL);
-    add(group, NULL, end_once_full, rg_interrupt_none, NULL, NULL);
+    add_released(group, NULL, execute, rg_interrupt_none, NULL, NULL);
+    add_released(group, NULL, end_once_full, rg_interrupt_none, NULL, NULL);
     CHECK_INT(rg_run(group), RG_ETIMEDOUT);
     rg_exit(33);
 }
@@ -174,10 +148,10 @@ static rg_group *with_settings(void) {
 
 static void interrupts_leave(void) {
     rg_group *group = with_settings();
-    add(group, NULL, until_stop, exit_in_interrupt, group, NULL);
-    add(group, NULL, return_seven, count_interrupt, group, NULL);
-    add(group, NULL, until_stop, exit_in_interrupt, group, NULL);
-    add(group, NULL, until_stop, count_interrupt, group, NULL);
+    add_released(group, NULL, until_stop, exit_in_interrupt, group, NULL);
+    add_released(group, NULL, return_seven, count_interrupt, group, NULL);
+    add_released(group, NULL, until_stop, exit_in_interrupt, group, NULL);
+    add_released(group, NULL, until_stop, count_interrupt, group, NULL);
     CHECK_INT(code_of(group), 7);
     CHECK_INT(interrupted, 2);
     for (size_t i = 0; i < 4; i++) {
@@ -201,8 +175,8 @@ static void exit_in_observer(const rg_event *event, void *userdata) {
 static void observer_leaves(void) {
     rg_group *group = with_settings();
     CHECK_INT(rg_set_observer(group, exit_in_observer, NULL), 0);
-    add(group, NULL, until_stop, count_interrupt, group, NULL);
-    add(group, NULL, return_seven, count_interrupt, group, NULL);
+    add_released(group, NULL, until_stop, count_interrupt, group, NULL);
+    add_released(group, NULL, return_seven, count_interrupt, group, NULL);
     CHECK_INT(code_of(group), 7);
     CHECK_INT(interrupted, 2);
     rg_free(group);
@@ -219,9 +193,9 @@ static void exit_in_start(rg_completion *done, void *userdata) {
 /* It counts as its return; so the group ends, and says why. */
 static void start_leaves(void) {
     rg_group *group = with_settings();
-    add(group, NULL, until_stop, count_interrupt, group, NULL);
+    add_released(group, NULL, until_stop, count_interrupt, group, NULL);
     CHECK_INT(rg_add_async(group, "left", exit_in_start, count_interrupt, NULL, NULL), 0);
-    add(group, NULL, until_stop, count_interrupt, group, NULL);
+    add_released(group, NULL, until_stop, count_interrupt, group, NULL);
     CHECK_INT(code_of(group), RG_EPANIC);
     CHECK_INT(started, 1);
     CHECK_INT(interrupted, 3);
@@ -241,9 +215,10 @@ static void exit_in_release(void *userdata) {
 /* The others' releases are called all the same. */
 static void release_leaves(void) {
     rg_group *group = with_settings();
-    add(group, NULL, return_seven, rg_interrupt_none, NULL, exit_in_release);
-    add(group, NULL, return_seven, rg_interrupt_none, &released, exit_in_release);
-    add(group, NULL, return_seven, rg_interrupt_none, NULL, exit_in_release);
+    add_released(group, NULL, return_seven, rg_interrupt_none, NULL, exit_in_release);
+    add_released(group, NULL, return_seven, rg_interrupt_none, &released,
+                 exit_in_release);
+    add_released(group, NULL, return_seven, rg_interrupt_none, NULL, exit_in_release);
     CHECK_INT(code_of(group), 7);
     on_thread(free_on_thread, group);
     gate_await(&released, 3);

@@ -29,7 +29,7 @@ static rg_group *make_group(int actors) {
 }
 
 static size_t mapped(void) {
-    size_t pages;
+    size_t pages = 0;
     FILE *statm = fopen("/proc/self/statm", "r");
     CHECK(statm != NULL && fscanf(statm, "%zu", &pages) == 1);
     fclose(statm);

@@ -154,4 +154,28 @@ static inline void check_noted(const rg_group *group, size_t index, int signal) 
     CHECK_INT(report.stuck, 0);
 }
 
+/* ---- what ends.c and exits.c need -------------------------------------------------- */
+
+static inline void check_status_0(void (*function)(void)) {
+    int status = in_child(function);
+    if (status != 0)
+        fprintf(stderr, "wait status 0x%x\n", (unsigned)status);
+    CHECK_INT(status, 0);
+}
+
+static inline void add_released(rg_group *group, const char *name, rg_execute_fn execute,
+                                rg_interrupt_fn interrupt, void *userdata,
+                                rg_release_fn release) {
+    rg_actor actor = actor_of(name, execute, interrupt, userdata);
+    actor.release = release;
+    CHECK_INT(rg_add_actor(group, &actor), 0);
+}
+
+/* Valid until the next call. */
+static inline const char *text_of(rg_group *group) {
+    static char text[1 << 14];
+    CHECK(rg_format_report(group, RG_FORMAT_TEXT, text, sizeof text) < sizeof text);
+    return text;
+}
+
 #endif

@@ -5,22 +5,8 @@ static char text[1 << 16], text_later[1 << 16];
 
 static void add(rg_group *group, const char *name, rg_execute_fn execute,
                 rg_interrupt_fn interrupt, void *userdata) {
-    rg_actor actor;
-    memset(&actor, 0, sizeof actor);
-    actor.size = sizeof actor;
-    actor.name = name;
-    actor.execute = execute;
-    actor.interrupt = interrupt;
-    actor.userdata = userdata;
+    rg_actor actor = actor_of(name, execute, interrupt, userdata);
     CHECK_INT(rg_add_actor(group, &actor), 0);
-}
-
-static rg_summary summary_of(const rg_group *group) {
-    rg_summary summary;
-    memset(&summary, 0, sizeof summary);
-    summary.size = sizeof summary;
-    CHECK_INT(rg_get_summary(group, &summary), 0);
-    return summary;
 }
 
 /* ---- a late return ------------------------------------------------------------------

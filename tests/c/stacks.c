@@ -64,12 +64,7 @@ static stack own_stack(void) {
 
 static void add(rg_group *group, rg_execute_fn execute, void *userdata,
                 size_t stack_size) {
-    rg_actor actor;
-    memset(&actor, 0, sizeof actor);
-    actor.size = sizeof actor;
-    actor.execute = execute;
-    actor.interrupt = rg_interrupt_none;
-    actor.userdata = userdata;
+    rg_actor actor = actor_of(NULL, execute, rg_interrupt_none, userdata);
     actor.stack_size = stack_size;
     CHECK_INT(rg_add_actor(group, &actor), 0);
 }

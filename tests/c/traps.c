@@ -6,18 +6,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-static rg_actor actor_of(const char *name, rg_execute_fn execute,
-                         rg_interrupt_fn interrupt, void *userdata) {
-    rg_actor actor;
-    memset(&actor, 0, sizeof actor);
-    actor.size = sizeof actor;
-    actor.name = name;
-    actor.execute = execute;
-    actor.interrupt = interrupt;
-    actor.userdata = userdata;
-    return actor;
-}
-
 /* ---- names ------------------------------------------------------------------ */
 
 static int name_is(void *wanted) {

@@ -265,7 +265,7 @@ static void await_released(void) {
 /* Every kind of actor; one of them, or a signal, ends it. */
 static void all_kinds(int by_signal, int grace, int (*way)(rg_group *)) {
     actor self;
-    read_all(); /* a full queue would hold up the next message */
+    read_all();      /* a full queue would hold up the next message */
     static int told; /* by one that is stuck also later */
     int ended_by = by_signal ? 128 + SIGUSR1 : 7;
     told = 0;

@@ -344,8 +344,7 @@ static int report_one(host *self, int late) {
         if (self->round->stuck && !late && index % 2)
             continue;
         self->returned[index] = 1;
-        int result =
-            rg_drive_return(group, (size_t)index, code_of(self->random), "told");
+        int result = rg_drive_return(group, (size_t)index, code_of(self->random), "told");
         AGREES(result == 0 || (result == RG_DRIVE_WAKE && !late));
         return 1;
     }
