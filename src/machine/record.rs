@@ -189,6 +189,13 @@ impl Record {
     pub fn interrupted_in_time(&self) -> Option<Nanos> {
         self.interrupted.filter(|_| !self.stuck.interrupt)
     }
+
+    /// How long it took to stop by `until`, when its execute returned, or now: from
+    /// its own interrupt, or if it did not need that, from when stopping began.
+    pub fn to_stop(&self, stopping_at: Nanos, until: Nanos) -> Nanos {
+        let own = self.interrupting.filter(|&at| at <= until);
+        until.saturating_sub(own.unwrap_or(stopping_at))
+    }
 }
 
 /// What happened, for an observer.

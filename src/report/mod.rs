@@ -142,13 +142,10 @@ impl fmt::Display for Report {
                 )?;
                 continue;
             };
-            let returned = record.returned_in_time();
-            let ran = returned.unwrap_or(self.end).saturating_sub(started);
-            // From its own interrupt, or if it did not need that, from the cause.
-            let until = returned.unwrap_or(self.end);
-            let from = record.interrupting.filter(|&at| at <= until);
-            let from = from.unwrap_or(self.stopping_at);
-            let stop = self.cause.as_ref().map(|_| until.saturating_sub(from));
+            let until = record.returned_in_time().unwrap_or(self.end);
+            let ran = until.saturating_sub(started);
+            let stopping = self.cause.as_ref().map(|_| self.stopping_at);
+            let stop = stopping.map(|at| record.to_stop(at, until));
             let filled = stop.map_or(0, |stop| {
                 (u128::from(stop) * 10).div_ceil(u128::from(span)).min(10) as usize
             });

@@ -128,10 +128,8 @@ impl<'a> ActorReport<'a> {
     /// is not stopping.
     pub fn time_to_stop(&self) -> Option<Duration> {
         let until = self.record.returned_in_time()?;
-        let stopping = self.stopping?;
-        let own = self.record.interrupting.filter(|&at| at <= until);
-        let from = own.unwrap_or(stopping);
-        Some(Duration::from_nanos(until.saturating_sub(from)))
+        let took = self.record.to_stop(self.stopping?, until);
+        Some(Duration::from_nanos(took))
     }
 }
 
