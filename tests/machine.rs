@@ -338,7 +338,7 @@ impl World {
         let step = self.machine.next(self.now);
         match step {
             Step::Start(index) => {
-                assert_eq!(index, self.started, "N3");
+                assert_eq!(index, self.started, "N4");
                 assert!(
                     self.handed_out.is_empty(),
                     "a start comes before interrupts"
@@ -349,7 +349,7 @@ impl World {
                 self.share = self.new_share();
             }
             Step::Interrupt(index) => {
-                // N4, I2, I3
+                // N6, I2, I3
                 assert!(self.cause.is_some());
                 let position = self.handed_out.len();
                 let expected = match self.plan.order {
@@ -364,7 +364,7 @@ impl World {
                     let overran = self.share.is_some_and(|until| self.now >= until);
                     assert!(settled || overran, "I4");
                 }
-                assert_eq!(self.started, self.plan.starts, "N3");
+                assert_eq!(self.started, self.plan.starts, "N4");
                 if self.punctual
                     && let Some(deadline) = self.deadline()
                 {
@@ -375,7 +375,7 @@ impl World {
             }
             Step::Wait(until) => {
                 assert!(self.finished.is_none());
-                // N3, N7
+                // N3, N9
                 let open = self.handed_out.len() < self.plan.actors;
                 let wait = if open { self.share } else { self.deadline() };
                 let wait = wait.filter(|_| self.cause.is_some());
@@ -431,7 +431,7 @@ impl World {
         // Asking again without an event says the same, unless it was a step.
         if !matches!(step, Step::Interrupt(_) | Step::Start(_)) {
             let before = self.seen();
-            assert_eq!(self.machine.next(self.now), step); // N2, N3, N7
+            assert_eq!(self.machine.next(self.now), step); // N2, N3, N5, N9
             assert_eq!(self.seen(), before);
         }
     }
@@ -492,7 +492,7 @@ impl World {
                 .events
                 .iter()
                 .rposition(|event| event.kind == EventKind::Started);
-            assert!(started < Some(stopping), "I11");
+            assert!(started < Some(stopping), "I10");
         }
         let last = self.events.last().expect("the end is one");
         assert_eq!((last.kind, last.code), (EventKind::Stopped, code));
