@@ -135,6 +135,27 @@ func begin(t *testing.T, name string, wrapper ...string) *process {
 	return p
 }
 
+// delivered waits until no signal is on its way to the process: one that is
+// delivered after the run goes to the disposition of before.
+func (p *process) delivered() {
+	p.t.Helper()
+	limit := time.Now().Add(watchdog)
+	for {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		_, pending, _ := strings.Cut(string(status), "ShdPnd:")
+		pending, _, _ = strings.Cut(pending, "\n")
+		if strings.Trim(pending, "\t0") == "" {
+			return
+		}
+		if time.Now().After(limit) {
+			p.t.Fatalf("signals are pending: %s", pending)
+		}
+	}
+}
+
 func (p *process) signal(sig syscall.Signal) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(sig); err != nil {
@@ -238,6 +259,7 @@ func TestAddSignalsTwice(t *testing.T) {
 			p.signal(syscall.SIGTERM)
 		}
 		p.signal(syscall.SIGINT) // the first key
+		p.delivered()
 		p.stdin.Close()
 		if said := p.ends("exit status 0"); !strings.Contains(said, "Run returned received signal terminated") {
 			t.Error(said)
