@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -135,23 +136,24 @@ func begin(t *testing.T, name string, wrapper ...string) *process {
 	return p
 }
 
-// delivered waits until no signal is on its way to the process: one that is
-// delivered after the run goes to the disposition of before.
-func (p *process) delivered() {
+// handled waits until no signal is on its way to the process, and no thread of it
+// is in a handler: what is handled after the run goes to the disposition of before.
+func (p *process) handled() {
 	p.t.Helper()
 	limit := time.Now().Add(watchdog)
 	for {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-		if err != nil {
-			p.t.Fatal(err)
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.cmd.Process.Pid))
+		quiet := err == nil && len(threads) > 0
+		for _, thread := range threads {
+			status, err := os.ReadFile(thread)
+			quiet = quiet && err == nil && strings.Contains(string(status), "State:\tS") &&
+				strings.Contains(string(status), "ShdPnd:\t0000000000000000")
 		}
-		_, pending, _ := strings.Cut(string(status), "ShdPnd:")
-		pending, _, _ = strings.Cut(pending, "\n")
-		if strings.Trim(pending, "\t0") == "" {
+		if quiet {
 			return
 		}
 		if time.Now().After(limit) {
-			p.t.Fatalf("signals are pending: %s", pending)
+			p.t.Fatal("it does not come to rest")
 		}
 	}
 }
@@ -259,7 +261,7 @@ func TestAddSignalsTwice(t *testing.T) {
 			p.signal(syscall.SIGTERM)
 		}
 		p.signal(syscall.SIGINT) // the first key
-		p.delivered()
+		p.handled()
 		p.stdin.Close()
 		if said := p.ends("exit status 0"); !strings.Contains(said, "Run returned received signal terminated") {
 			t.Error(said)
@@ -283,7 +285,15 @@ func TestAddSignalsWhileStopping(t *testing.T) {
 	g.Add(returns(io.EOF))
 	g.Add(func() error {
 		<-g.Stopping()
-		syscall.Kill(os.Getpid(), syscall.SIGTERM)
+		// Both groups are told at once: when the inner one has heard it, so has g.
+		var inner Group
+		inner.AddSignals(syscall.SIGTERM)
+		inner.Add(func() error {
+			syscall.Kill(os.Getpid(), syscall.SIGTERM)
+			<-inner.Stopping()
+			return nil
+		}, func(error) {})
+		inner.Run()
 		return nil
 	}, func(error) {})
 	if err := finishes(t, &g); err != io.EOF {
