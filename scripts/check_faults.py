@@ -94,9 +94,7 @@ CANNOT_FAIL = {
         "fail for a thread or key that is none only"
     ),
     "dl_iterate_phdr fstat64 getcwd lseek64 mmap64 open64 readlink realpath stat64 statx "
-    "writev": (
-        "a panic's text and backtrace; it is about to end"
-    ),
+    "writev": ("a panic's text and backtrace; it is about to end"),
 }
 
 

@@ -99,7 +99,8 @@ drop_in() {
 # A module of its own: linked statically it needs no library, otherwise none of
 # the compiler's; it can be vendored; and a missing object is said in a sentence.
 linked() {
-    local ours=$root/build/linked object=internal/archive/rungroup_linux_$(go env GOARCH).syso said
+    local ours=$root/build/linked object said
+    object=internal/archive/rungroup_linux_$(go env GOARCH).syso
     rm -rf "$ours"
     mkdir "$ours"
     cp -r bindings/go "$ours/rungroup"

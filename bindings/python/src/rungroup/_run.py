@@ -13,7 +13,7 @@ import select
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from . import _ffi
 from ._errors import Failure, SpawnError, check
@@ -76,7 +76,7 @@ class Actor:
 
 if TYPE_CHECKING:
     #: None: an actor of C's.
-    Entry = Actor | SignalActor | None
+    Entry = Union[Actor, SignalActor, None]
 
 
 def describe(error: BaseException | None) -> bytes | None:
@@ -143,6 +143,8 @@ class Run:
         calls = quick if own and not group._observer else lib
         self.drive_next = functools.partial(calls.rg_drive_next, self.pointer)
         self.value = ctypes.c_int64()
+        #: The descriptor that says when there is something to do.
+        self.wakes = -1
         #: Held until every thread is there; each hands it on.
         self.gate = threading.Lock()
         self.threads: list[tuple[int, threading.Thread]] = []
@@ -220,7 +222,7 @@ class Run:
     # ---- what happens to actors ----
 
     def returned(self, index: int, code: int, message: bytes | None) -> int:
-        told = quick.rg_drive_return(self.pointer, index, code, message)
+        told: int = quick.rg_drive_return(self.pointer, index, code, message)
         self.stop._set()  # whichever returns, the group is stopping
         return told
 
@@ -244,7 +246,9 @@ class Run:
     # ---- driving ----
 
     def next(self) -> int:
-        return check(self.drive_next(self.value), "the run went wrong")
+        step: int = self.drive_next(self.value)
+        check(step, "the run went wrong")
+        return step
 
     def advance(self, step: int | None = None) -> int:
         """Does what there is to do now. How long there is nothing, in nanoseconds."""
@@ -296,9 +300,11 @@ class Run:
         for helper in self.helpers:
             helper.jobs.put(None)
         if self.loop_thread and self.loop and not self.retracted:
-            self.loop.call_soon_threadsafe(
-                lambda: self.leaving.done() or self.leaving.set_result(None)
-            )
+            self.loop.call_soon_threadsafe(self.may_leave)
+
+    def may_leave(self) -> None:
+        if not self.leaving.done():
+            self.leaving.set_result(None)
 
     def gather(self) -> None:
         """Waits for the threads of all but what is stuck."""
