@@ -71,6 +71,7 @@ test: setup lib ## all tests; QUICK=1 leaves out valgrind and the rarer standard
 lint: setup ## formatting and static checks
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
+	@scripts/model.sh lint
 	@$(PYTHON) scripts/check_dependencies.py
 	@$(PYTHON) scripts/mutants.py --check
 	@scripts/go.sh lint
@@ -99,7 +100,7 @@ soak: setup lib ## groups of random lives in every language, nothing may grow; M
 	@$(PYTHON) scripts/soak.py $(if $(CYCLES),--cycles $(CYCLES),--minutes $(or $(MINUTES),1)) \
 		$(if $(HOSTS),--hosts $(HOSTS)) $(if $(SEED),--seed $(SEED))
 
-model: ## every schedule of small groups (awaits its port to the core around the inbox)
+model: ## every schedule of small groups, up to a bound; some minutes
 	@MODEL=whole scripts/model.sh
 
 mutants: ## break the library here and there: the tests must see it; long

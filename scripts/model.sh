@@ -8,7 +8,7 @@ export RUSTFLAGS="${RUSTFLAGS:-} --cfg rungroup_model" RUST_BACKTRACE=${RUST_BAC
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/model"
 options=(--locked -p rungroup --profile model --lib)
 case ${1:-} in
-lint) exec cargo clippy --locked --profile test --lib -- -D warnings ;;
+lint) exec cargo clippy --locked -p rungroup --profile test --lib -- -D warnings ;;
 address)
     shift
     export RUSTC_BOOTSTRAP=1 RUSTFLAGS="$RUSTFLAGS --cfg rungroup_sanitized -Zsanitizer=address"

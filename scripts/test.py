@@ -56,6 +56,7 @@ NOT_VALGRIND = {
 }
 # The first words of the checks that may run beside others.
 TOGETHER = (
+    "model",
     "header",
     "valgrind:",
     "first",
@@ -119,6 +120,11 @@ def compile_c_once(source, program, *libraries, compiler="gcc", standard="c99"):
 
 def cargo_test():
     return run("cargo", "test", "--locked", "--all-features", timeout=1200)
+
+
+def model():
+    """Schedules of small groups, up to a bound; `make model` goes further."""
+    return run("scripts/model.sh", timeout=1800)
 
 
 def exported_symbols():
@@ -382,6 +388,7 @@ def documents():
 def checks():
     """Every check: a name, and what to call."""
     yield "cargo test", cargo_test
+    yield "model", model
     yield "exported symbols", exported_symbols
     yield "needed libraries", needed_libraries
     yield "library size", library_size

@@ -7,11 +7,11 @@
 //! the bodies.
 #![allow(unsafe_code, clippy::missing_safety_doc)]
 
-mod drive;
-mod group;
-mod report;
-mod signals;
-mod stop;
+pub mod drive;
+pub mod group;
+pub mod report;
+pub mod signals;
+pub mod stop;
 pub mod table;
 
 use crate::abi::{rg_completion, rg_group};

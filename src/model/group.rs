@@ -1,16 +1,15 @@
 //! Whole runs of groups through the C interface, with everything that may come
 //! in between: a stop from outside, the end of the grace, `rg_free` while stuck
-//! actors return.
+//! actors return. Driven, async and thread actors are mixed.
 #![allow(unsafe_code)]
 
 use super::{Depth, check, readable};
-use crate::ffi::exports::*;
-use crate::ffi::handle::{
-    rg_actor, rg_actor_report, rg_cause, rg_completion, rg_group, rg_summary,
-};
-use crate::ffi::os::Word;
-use crate::ffi::pthread;
-use crate::sync::{self, Clock, Condvar, Instant};
+use crate::abi::*;
+use crate::capi::{drive::*, group::*, report::*, stop::*};
+use crate::error::*;
+use crate::sync::{self, Clock, after};
+use crate::sys::futex::Word;
+use crate::sys::thread as threads;
 use shuttle::thread::{JoinHandle, spawn};
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -51,12 +50,22 @@ enum How {
     Drive,
     /// The same, when the descriptor is readable.
     DriveByDescriptor,
+    /// The same, and every second actor is the library's to run.
+    DriveMixed,
 }
 use How::*;
 
 impl How {
     fn driven(self) -> bool {
-        matches!(self, Drive | DriveByDescriptor)
+        matches!(self, Drive | DriveByDescriptor | DriveMixed)
+    }
+
+    /// Whether the host runs this actor.
+    fn hosts(self, index: usize) -> bool {
+        match self {
+            DriveMixed => index.is_multiple_of(2),
+            how => how.driven(),
+        }
     }
 }
 
@@ -116,46 +125,10 @@ struct Party {
     freedom: Word,
     /// How many have been released.
     released: Word,
-    /// For a host that drives: there is something new.
-    news: News,
-    /// For a host that drives: the last has reported.
-    last: Word,
+    drive_fd: OnceLock<RawFd>,
+    /// For a host that drives and does not poll: grows with what is new.
+    news: Word,
     threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-/// What wakes a host that drives.
-#[derive(Default)]
-struct News {
-    fd: OnceLock<RawFd>,
-    any: sync::Mutex<bool>,
-    changed: Condvar,
-}
-
-impl News {
-    fn tell(&self) {
-        *self.any.lock() = true;
-        self.changed.notify_one();
-    }
-
-    /// The host does not look at its descriptor while it sleeps; this does.
-    fn tell_if_readable(&self) {
-        if self.fd.get().is_some_and(|&fd| readable(fd)) {
-            self.tell();
-        }
-    }
-
-    /// `polls`: what counts is whether the descriptor is readable when it looks.
-    fn wait(&self, polls: bool, deadline: Option<Instant>) {
-        let mut any = self.any.lock();
-        let is_any = |any: bool| match self.fd.get() {
-            Some(&fd) if polls => readable(fd),
-            _ => any,
-        };
-        while !is_any(*any) && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            any = self.changed.wait(any, deadline);
-        }
-        *any = false;
-    }
 }
 
 impl Party {
@@ -275,8 +248,13 @@ unsafe extern "C-unwind" fn start(done: *mut rg_completion, userdata: *mut c_voi
 /// One run and its end.
 fn run(plan: Plan) {
     let party = Arc::new(Party::default());
-    let threads = pthread::handles();
-    let clock = plan.grace.then(|| Clock::start(1, GRACE / 2));
+    let threads = threads::handles();
+    let clock = match plan.how {
+        _ if plan.grace => Some(Clock::start(1, GRACE / 2)),
+        // The threads that make calls look at the time.
+        DriveMixed => Some(Clock::start(0, Duration::ZERO)),
+        _ => None,
+    };
     // SAFETY: the C interface, used as its header says.
     unsafe {
         let group = rg_new();
@@ -312,13 +290,15 @@ fn run(plan: Plan) {
                     party.stopping(),
                     "rg_stop returned before the descriptor is readable"
                 );
-                party.news.tell_if_readable();
+                if party.drive_fd.get().is_some_and(|&fd| readable(fd)) {
+                    party.news.add(1);
+                }
             })
         });
         if let Some(threads) = plan.threads {
-            pthread::limit(threads);
+            threads::limit(threads);
             assert_eq!(rg_run(group), RG_ESPAWN);
-            pthread::limit(usize::MAX);
+            threads::limit(usize::MAX);
             assert_eq!(party.log(), [], "called, and yet refused");
         }
         let handle = Handle(group);
@@ -345,7 +325,7 @@ fn run(plan: Plan) {
                 }
                 wait(group)
             }
-            Drive | DriveByDescriptor => drive(plan, group, &party, &members),
+            Drive | DriveByDescriptor | DriveMixed => drive(plan, group, &party, &members),
         };
         party.note(Over);
         // The handle is not to be used after rg_free.
@@ -355,7 +335,7 @@ fn run(plan: Plan) {
         judge(plan, group, code, &party);
         if code != RG_ETIMEDOUT {
             // Of an earlier group there may be some that were stuck.
-            assert!(pthread::handles() <= threads, "not every thread was joined");
+            assert!(threads::handles() <= threads, "not every thread was joined");
         }
         let freeing = party.clone();
         let frees = spawn(move || freeing.freedom.set(1));
@@ -365,15 +345,9 @@ fn run(plan: Plan) {
                 ..PLAN
             });
         }
-        if plan.how.driven() {
-            if code == RG_ETIMEDOUT {
-                party.last.wait(1, None);
-            }
-            rg_free(group);
-        } else {
-            rg_free(group);
-            party.released.wait(members.len() as u32, None);
-        }
+        rg_free(group);
+        let own = (0..members.len()).filter(|&index| !plan.how.hosts(index));
+        party.released.wait(own.count() as u32, None);
         frees.join().unwrap();
         loop {
             let thread = party.threads.lock().unwrap().pop();
@@ -409,7 +383,7 @@ unsafe fn add(plan: Plan, group: *mut rg_group, member: &Member) {
     // SAFETY: the members live longer than the group.
     let result = unsafe {
         match member.kind {
-            _ if plan.how.driven() => rg_drive_add(group, ptr::null()),
+            _ if plan.how.hosts(member.index) => rg_drive_add(group, ptr::null()),
             Completes | CompletesLate => rg_add_async(
                 group,
                 ptr::null(),
@@ -448,25 +422,23 @@ unsafe fn drive(
             // SAFETY: the group is there until the last has reported.
             let effect = unsafe { step(&member) };
             assert!(effect >= 0, "{effect}");
-            if plan.how == DriveByDescriptor {
-                member.party.news.tell_if_readable();
-            } else if effect & RG_DRIVE_WAKE != 0 {
-                member.party.news.tell();
-            }
-            if effect & RG_DRIVE_LAST != 0 {
-                member.party.last.set(1);
+            if effect & RG_DRIVE_WAKE != 0 {
+                member.party.news.add(1);
             }
         });
         party.threads.lock().unwrap().push(thread);
     };
     // SAFETY: the caller's.
     unsafe {
-        party.news.fd.set(rg_drive_fd(group)).unwrap();
+        let fd = rg_drive_fd(group);
+        party.drive_fd.set(fd).unwrap();
         assert_eq!(rg_drive_begin(group), RG_OK);
         let mut value = 0;
+        let mut seen = party.news.get();
         let mut step = rg_drive_next(group, &mut value);
         if step != RG_STEP_FINISH {
-            for member in members {
+            let hosted = members.iter().enumerate();
+            for (_, member) in hosted.filter(|&(index, _)| plan.how.hosts(index)) {
                 report(member, |member| {
                     member.work();
                     rg_drive_return(
@@ -495,12 +467,16 @@ unsafe fn drive(
                 }
                 RG_STEP_WAIT => {
                     let time = u64::try_from(value).ok().map(Duration::from_nanos);
-                    let deadline = time.and_then(|time| Instant::now().checked_add(time));
-                    party.news.wait(plan.how == DriveByDescriptor, deadline);
+                    let deadline = time.and_then(after);
+                    match plan.how {
+                        Drive => party.news.wait_past(seen, deadline),
+                        _ => sync::poll(|| readable(fd), deadline),
+                    }
                 }
                 RG_STEP_FINISH => return value as c_int,
                 error => panic!("{error}"),
             }
+            seen = party.news.get();
             step = rg_drive_next(group, &mut value);
         }
     }
@@ -572,7 +548,7 @@ fn epilogue(plan: Plan, log: &[What]) {
     };
     let started = at(Began(0)).is_some();
     for index in 0..count {
-        let released = match plan.how.driven() {
+        let released = match plan.how.hosts(index) {
             true => log.len(),
             false => at(Released(index)).expect("released"),
         };
@@ -655,4 +631,9 @@ plans! {
     three_stuck: [1, 2], RANDOM, [StuckInInterrupt, Returns, Stuck], {grace: true, stop: true};
     three_stuck_staged: [1, 2], RANDOM, [Waits, StuckInInterrupt, Stuck], {how: Start, order: 2, grace: true, stop: true};
     three_driven: [1, 2], RANDOM, [Waits, Returns, Stuck], {how: Drive, grace: true, stop: true};
+    two_mixed: [1, 2], RANDOM, [Returns, Waits], {how: DriveMixed, stop: true};
+    two_mixed_async: [1, 2], RANDOM, [Waits, Completes], {how: DriveMixed};
+    three_mixed: [1, 2], RANDOM, [Waits, CompletesLate, Returns], {how: DriveMixed, stop: true};
+    three_mixed_and_stuck: [1, 2], RANDOM, [Waits, StuckInInterrupt, Stuck], {how: DriveMixed, grace: true, stop: true};
+    three_mixed_staged: [1, 2], RANDOM, [Waits, Waits, Returns], {how: DriveMixed, order: 2, grace: true};
 }

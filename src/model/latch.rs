@@ -1,8 +1,8 @@
 //! The parts alone: in every schedule there is.
 
 use super::{Depth, check, readable};
-use crate::stop::Latch;
-use crate::sync::{Clock, Instant};
+use crate::latch::Latch;
+use crate::sync::{Clock, after, now};
 use shuttle::thread::spawn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,13 +83,13 @@ fn a_wait_ends_at_its_deadline_or_before() {
         random: 0,
     };
     check("latch: set, wait with a deadline", depth, || {
-        let deadline = Instant::now().checked_add(Duration::from_secs(1));
+        let deadline = after(Duration::from_secs(1));
         let clock = Clock::start(0, Duration::ZERO);
         let latch = Arc::new(Latch::default());
         let waiting = latch.clone();
         let waiter = spawn(move || {
             let set = waiting.wait_until(deadline);
-            assert!(set || Some(Instant::now()) >= deadline);
+            assert!(set || Some(now()) >= deadline);
             set
         });
         latch.set();

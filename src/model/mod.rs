@@ -1,27 +1,29 @@
 //! The shell under a model checker: the real code, from the C functions down to
 //! the locks, on threads whose every step is chosen.
 //!
-//! `cargo test` with `--cfg rungroup_model` puts `sync.rs` and `pthread.rs` of
+//! `cargo test` with `--cfg rungroup_model` puts `sync.rs` and `thread.rs` of
 //! this directory in the place of those of the library; `explore` chooses the
-//! steps, `latch` and `group` are the tests. `make model` runs them whole, `make
+//! steps, `latch`, `inbox` and `group` are the tests. `make model` runs them whole, `make
 //! test` a part.
 //!
 //! Shuttle and not loom: a run of three actors has up to nine threads, loom
 //! allows five; loom's condition variables never time out; and its locks cannot
 //! be statics. What shuttle lacks, every schedule within a bound, is `explore`.
-//! What only loom has, weak memory, is not needed: all atomics are sequentially
-//! consistent but three, which a lock (`hosted`), the gate's word (`crowded`) and
-//! a single swap (`Job::left`) order.
+//! What only loom has, weak memory, is not needed: what matters is sequentially
+//! consistent. What is weaker is ordered by something that is not: a slot's
+//! contents by the inbox's head, the gate's crowd by its word, flags of a run by
+//! the state's lock.
 
 mod explore;
 mod group;
+mod inbox;
 mod latch;
 #[cfg(not(rungroup_sanitized))] // AddressSanitizer sees more
 mod poison;
 
-use crate::ffi::{os, pthread};
-use crate::runner::thread;
+use crate::run::threads;
 use crate::sync;
+use crate::sys::{event, thread};
 use explore::Explore;
 use shuttle::scheduler::{PctScheduler, Scheduler};
 use shuttle::{Config, Runner};
@@ -38,7 +40,7 @@ struct Depth {
 }
 
 fn readable(fd: RawFd) -> bool {
-    os::poll_readable(&[fd], Some(sync::Instant::now())) == Ok(Some(0))
+    event::poll_readable(&[fd], Some(sync::now())) == Ok(Some(0))
 }
 
 fn whole() -> bool {
@@ -73,12 +75,12 @@ fn run(scheduler: impl Scheduler + 'static, body: impl Fn() + Send + Sync + 'sta
     config.silence_warnings = true;
     config.max_steps = shuttle::MaxSteps::FailAfter(20_000);
     Runner::new(scheduler, config).run(move || {
-        pthread::limit(usize::MAX);
+        thread::limit(usize::MAX);
         body();
         // What was stuck may be on its last steps.
-        while pthread::handles() > 0 {
+        while thread::handles() > 0 {
             shuttle::thread::yield_now();
-            thread::reap();
+            threads::reap();
         }
         assert_eq!(sync::sleepers(), 0, "threads that still sleep");
     })

@@ -84,7 +84,7 @@ pub struct Condvar {
 
 struct Sleeper {
     at: usize,
-    until: Option<Instant>,
+    until: Option<Time>,
     awake: Rc<Wake>,
 }
 
@@ -114,9 +114,12 @@ impl Wake {
     }
 }
 
+/// Nobody's clock says nought.
+const BEGIN: Time = 1;
+
 // All threads of a model run on one, so that this is shared by them.
 std::thread_local! {
-    static NOW: Cell<u64> = const { Cell::new(0) };
+    static NOW: Cell<Time> = const { Cell::new(BEGIN) };
     static SLEEPERS: RefCell<Vec<Sleeper>> = const { RefCell::new(Vec::new()) };
     static CLOCK: RefCell<Option<Rc<Wake>>> = const { RefCell::new(None) };
 }
@@ -125,23 +128,13 @@ impl Condvar {
     pub fn wait<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
-        deadline: Option<Instant>,
+        deadline: Option<Time>,
     ) -> MutexGuard<'a, T> {
         let mutex = guard.mutex;
         shuttle::thread::sleep(Duration::ZERO); // others may come first
-        if deadline.is_none_or(|deadline| deadline > Instant::now()) {
+        if deadline.is_none_or(|deadline| deadline > now()) {
             // On the list before the lock is free.
-            let awake = Rc::new(Wake::default());
-            SLEEPERS.with_borrow_mut(|sleepers| {
-                sleepers.push(Sleeper {
-                    at: self.at(),
-                    until: deadline,
-                    awake: awake.clone(),
-                });
-            });
-            if deadline.is_some() {
-                ring();
-            }
+            let awake = sleep(self.at(), deadline);
             drop(guard);
             awake.sleep();
         } else {
@@ -169,34 +162,45 @@ impl Condvar {
     }
 }
 
+/// Puts this thread on the list, which then is to sleep.
+fn sleep(at: usize, until: Option<Time>) -> Rc<Wake> {
+    let awake = Rc::new(Wake::default());
+    SLEEPERS.with_borrow_mut(|sleepers| {
+        let awake = awake.clone();
+        sleepers.push(Sleeper { at, until, awake });
+    });
+    if until.is_some() {
+        ring();
+    }
+    awake
+}
+
 fn wake(mut which: impl FnMut(&Sleeper) -> bool) {
     let woken: Vec<Sleeper> =
         SLEEPERS.with_borrow_mut(|sleepers| sleepers.extract_if(.., |s| which(s)).collect());
     woken.iter().for_each(|sleeper| sleeper.awake.up());
 }
 
-/// See `std::time::Instant`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Instant(u64);
+/// See `sync.rs`.
+pub type Time = u64;
 
-impl Instant {
-    pub fn now() -> Self {
-        Instant(NOW.get())
-    }
-
-    pub fn elapsed(&self) -> Duration {
-        Self::now().saturating_duration_since(*self)
-    }
-
-    pub fn saturating_duration_since(&self, earlier: Instant) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
-
-    pub fn checked_add(&self, time: Duration) -> Option<Instant> {
-        let nanos = u64::try_from(time.as_nanos()).ok()?;
-        Some(Instant(self.0.checked_add(nanos)?))
-    }
+/// See `sync.rs`.
+pub fn now() -> Time {
+    NOW.get()
 }
+
+/// See `sync.rs`.
+pub fn after(wait: Duration) -> Option<Time> {
+    now().checked_add(u64::try_from(wait.as_nanos()).ok()?)
+}
+
+/// A descriptor was made readable: who polls looks again.
+pub fn signalled() {
+    wake(|sleeper| sleeper.at == POLLS);
+}
+
+/// Where those sleep who poll: no address of anything.
+const POLLS: usize = 1;
 
 // ---- for the tests ----------------------------------------------------------
 
@@ -209,19 +213,21 @@ pub struct Clock {
 
 impl Clock {
     pub fn start(jumps: usize, step: Duration) -> Self {
-        NOW.set(0);
+        NOW.set(BEGIN);
         let over = Arc::new(AtomicBool::new(false));
         let end = over.clone();
         let thread = shuttle::thread::spawn(move || {
             for _ in 0..jumps {
                 shuttle::thread::sleep(Duration::ZERO);
-                pass(Instant::now().checked_add(step));
+                pass(after(step));
             }
             while !end.load(SeqCst) {
                 let next =
                     SLEEPERS.with_borrow(|sleepers| sleepers.iter().filter_map(|s| s.until).min());
                 if next.is_some() {
                     pass(next);
+                    // Not for ever before somebody who waits for no time.
+                    shuttle::thread::yield_now();
                 } else {
                     let bell = Rc::new(Wake::default());
                     CLOCK.set(Some(bell.clone()));
@@ -232,7 +238,11 @@ impl Clock {
         Clock { over, thread }
     }
 
+    /// Once nobody needs it any more.
     pub fn stop(self) {
+        while SLEEPERS.with_borrow(|sleepers| sleepers.iter().any(|s| s.until.is_some())) {
+            shuttle::thread::yield_now();
+        }
         self.over.store(true, SeqCst);
         ring();
         let _ = self.thread.join();
@@ -246,10 +256,17 @@ fn ring() {
     }
 }
 
-fn pass(until: Option<Instant>) {
-    let now = until.map_or(0, |until| until.0).max(NOW.get());
+fn pass(until: Option<Time>) {
+    let now = until.unwrap_or_default().max(now());
     NOW.set(now);
-    wake(|sleeper| sleeper.until.is_some_and(|until| until.0 <= now));
+    wake(|sleeper| sleeper.until.is_some_and(|until| until <= now));
+}
+
+/// poll(2): returns when it is ready, or at the deadline.
+pub fn poll(ready: impl Fn() -> bool, deadline: Option<Time>) {
+    while !ready() && deadline.is_none_or(|deadline| now() < deadline) {
+        sleep(POLLS, deadline).sleep();
+    }
 }
 
 /// How many sleep; none, once all is over.

@@ -1,4 +1,4 @@
-//! `ffi/pthread.rs` under the model: the same names, for threads of shuttle's.
+//! `sys/thread.rs` under the model: the same names, for threads of shuttle's.
 //! They run on stacks of its own; that no two are given the same one at a time
 //! is checked.
 
@@ -16,9 +16,15 @@ pub type Start = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 pub type Destructor = extern "C" fn(*mut c_void);
 pub const NAME: usize = 16;
 
+pub const ROUNDS: u8 = 4;
+
 /// The library has one only.
 #[derive(Clone, Copy)]
 pub struct Key;
+
+/// A share of it. Who ends when there is none is heard by nobody.
+#[derive(Debug)]
+pub struct KeyShare;
 
 struct Handle {
     thread: JoinHandle<()>,
@@ -29,6 +35,7 @@ std::thread_local! {
     static LAST: Cell<Id> = const { Cell::new(0) };
     static HANDLES: RefCell<HashMap<Id, Handle>> = RefCell::default();
     static STACKS: RefCell<HashSet<usize>> = RefCell::default();
+    static SHARES: Cell<usize> = const { Cell::new(0) };
     /// How many threads may still be made.
     static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
 }
@@ -56,10 +63,14 @@ pub unsafe fn create(
     let end = ended.clone();
     let thread = shuttle::thread::spawn(move || {
         start(ptr::with_exposed_provenance_mut(argument));
-        let value = VALUE.with(|value| value.replace(ptr::null_mut()));
-        if let Some(destructor) = DESTRUCTOR.get()
-            && !value.is_null()
-        {
+        loop {
+            let value = VALUE.with(|value| value.replace(ptr::null_mut()));
+            let Some(destructor) = DESTRUCTOR.get() else {
+                break;
+            };
+            if value.is_null() || SHARES.get() == 0 {
+                break;
+            }
             destructor(value);
         }
         if let Some(lowest) = lowest {
@@ -95,9 +106,22 @@ pub unsafe fn try_join(id: Id) -> bool {
     ended
 }
 
-pub fn key(destructor: Destructor) -> Option<Key> {
-    DESTRUCTOR.get_or_init(|| destructor);
-    Some(Key)
+impl KeyShare {
+    pub fn new(destructor: Destructor) -> Option<KeyShare> {
+        DESTRUCTOR.get_or_init(|| destructor);
+        SHARES.set(SHARES.get() + 1);
+        Some(KeyShare)
+    }
+
+    pub fn key(&self) -> Key {
+        Key
+    }
+}
+
+impl Drop for KeyShare {
+    fn drop(&mut self) {
+        SHARES.set(SHARES.get() - 1);
+    }
 }
 
 pub fn set(Key: Key, value: *mut c_void) -> bool {

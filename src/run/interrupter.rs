@@ -55,11 +55,13 @@ impl Interrupter {
     }
 
     /// On such a thread: the next call; `None`: leave. [`Interrupter::entered`] and
-    /// [`Interrupter::done`] follow.
+    /// [`Interrupter::done`] follow. `calling` notes it before anybody sees that the
+    /// queue is empty: this thread would be taken for an idle one, and be waited
+    /// for while it hangs.
     ///
     /// Calls are taken in order, each when the one before has returned or hangs,
     /// so that they begin in order even while there are several threads.
-    pub fn next(&self) -> Option<Post> {
+    pub fn next(&self, calling: &Mutex<Option<Post>>) -> Option<Post> {
         loop {
             let seen = self.changes.get();
             let mut queue = self.queue.lock();
@@ -71,6 +73,7 @@ impl Interrupter {
                     _ => {
                         let call = queue.calls.pop_front();
                         queue.latest = call;
+                        *calling.lock() = call;
                         queue.busy += 1;
                         self.entered.store(0, SeqCst);
                         return call;

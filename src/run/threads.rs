@@ -568,11 +568,10 @@ unsafe fn listen(job: *mut Job) {
 unsafe fn next_call(job: *mut Job) -> Option<Post> {
     // SAFETY: the job is this thread's until `exited`.
     let job = unsafe { &*job };
-    let call = job.core.as_ref()?.interrupter.next()?;
-    if let Role::Interrupter { calling } = &job.role {
-        *calling.lock() = Some(call);
+    match (&job.core, &job.role) {
+        (Some(core), Role::Interrupter { calling }) => core.interrupter.next(calling),
+        _ => None,
     }
-    Some(call)
 }
 
 unsafe fn make_call(job: *mut Job, call: Post) -> Message {

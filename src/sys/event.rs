@@ -93,6 +93,8 @@ pub fn signal_fd(fd: RawFd) {
     while unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) } < 0
         && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
     {}
+    #[cfg(rungroup_model)]
+    crate::sync::signalled();
 }
 
 /// What poll(2) is asked of a descriptor that is to become readable.
