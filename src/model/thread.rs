@@ -16,7 +16,7 @@ pub type Start = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 pub type Destructor = extern "C" fn(*mut c_void);
 pub const NAME: usize = 16;
 
-pub const ROUNDS: u8 = 4;
+pub const ROUNDS: u8 = 3;
 
 /// The library has one only.
 #[derive(Clone, Copy)]

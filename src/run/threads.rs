@@ -598,7 +598,7 @@ extern "C" fn exited(job: *mut c_void) {
     // SAFETY: `enter` gave the key this job, and the thread uses it no more.
     let thread = unsafe { &mut *job.cast::<Job>() };
     if thread.rounds > 1 {
-        // In the last round only: by then the destructors of other keys have
+        // In the last of them only: by then the destructors of other keys have
         // run, which may block, and which the grace is to bound as well.
         thread.rounds -= 1;
         if thread::set(thread.key, job) {

@@ -61,6 +61,9 @@ static OWNER: AtomicI32 = AtomicI32::new(0);
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
 /// The list. Nodes are used again and never freed.
 static NODES: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
+/// The list of the process that this one was forked from, so that nobody takes it for
+/// lost. It is never looked at.
+static PARENTS: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
 
 struct Node {
     next: *const Node,
@@ -360,7 +363,7 @@ impl Registry {
         if OWNER.load(SeqCst) != id() {
             // The list is a parent's, and the handlers that a fork caught in it do
             // not run here.
-            NODES.store(ptr::null_mut(), SeqCst);
+            PARENTS.store(NODES.swap(ptr::null_mut(), SeqCst), SeqCst);
             INSIDE.store(0, SeqCst);
             SLOTS.iter().for_each(|slot| slot.active.store(0, SeqCst));
             OWNER.store(id(), SeqCst);

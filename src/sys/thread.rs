@@ -88,9 +88,10 @@ pub unsafe fn try_join(id: Id) -> bool {
     }
 }
 
-/// How often the destructor of a key is called for a thread that sets its value
-/// anew each time: POSIX's least, and what the C libraries do.
-pub const ROUNDS: u8 = 4;
+/// How often the destructor of a key is surely called for a thread that sets its
+/// value anew each time, and one less: POSIX's least, which the C libraries keep to,
+/// is four, and in the last round a sanitizer is gone that intercepts write.
+pub const ROUNDS: u8 = 3;
 
 /// A share of the library's only key. The key goes with its last share: a copy
 /// of the library in a plugin that is loaded again and again would use up all
