@@ -55,15 +55,12 @@ static SLOTS: [Slot; SIGNALS] = [const {
     }
 }; SIGNALS];
 
-/// The process whose list `NODES` is: memory and descriptors survive a fork.
+/// The process whose listeners `NODES` has: memory and descriptors survive a fork.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 /// Handlers that may be using a node.
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
 /// The list. Nodes are used again and never freed.
 static NODES: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
-/// The list of the process that this one was forked from, so that nobody takes it for
-/// lost. It is never looked at.
-static PARENTS: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
 
 struct Node {
     next: *const Node,
@@ -179,8 +176,9 @@ pub struct Listening {
     node: &'static Node,
     wanted: Signals,
     chain: bool,
-    /// The signals that it listens for, a bit each.
+    /// The signals that it listens for, a bit each; and the process that does.
     open: AtomicU64,
+    process: AtomicI32,
     event: ManuallyDrop<Event>,
 }
 
@@ -206,6 +204,7 @@ impl Listening {
             wanted,
             chain,
             open: AtomicU64::new(0),
+            process: AtomicI32::new(0),
             event: ManuallyDrop::new(event),
         })
     }
@@ -214,6 +213,7 @@ impl Listening {
     pub fn begin(&self) -> Result<(), Error> {
         self.event.drain();
         let mut registry = Registry::lock()?;
+        self.process.store(id(), SeqCst);
         self.node.chain.store(self.chain, SeqCst);
         self.node.first.store(0, SeqCst);
         self.node.pressed.store(0, SeqCst);
@@ -265,7 +265,7 @@ impl Listening {
     /// any more, and what comes from then on goes to the dispositions of before.
     pub fn end(&self) {
         let open = Signals(self.open.swap(0, SeqCst));
-        if open.0 == 0 || OWNER.load(SeqCst) != id() {
+        if open.0 == 0 || self.process.load(SeqCst) != id() {
             return;
         }
         let Ok(mut registry) = Registry::lock() else {
@@ -361,9 +361,9 @@ impl Registry {
     fn lock() -> Result<MutexGuard<'static, Registry>, Error> {
         let registry = REGISTRY.lock().ok_or(Error::Memory)?;
         if OWNER.load(SeqCst) != id() {
-            // The list is a parent's, and the handlers that a fork caught in it do
-            // not run here.
-            PARENTS.store(NODES.swap(ptr::null_mut(), SeqCst), SeqCst);
+            // The listeners are a parent's, and the handlers that a fork caught in
+            // the list do not run here.
+            Node::all().for_each(|node| node.wanted.store(0, SeqCst));
             INSIDE.store(0, SeqCst);
             SLOTS.iter().for_each(|slot| slot.active.store(0, SeqCst));
             OWNER.store(id(), SeqCst);
