@@ -266,9 +266,9 @@ class Playing:
                     self.child.group.run()
                 except BaseException as error:
                     self.child.error = error
-                return code_of(self.child.error)
+                return rungroup.Code(code_of(self.child.error))
             elif self.act(verb, rest):
-                return int(rest)
+                return rungroup.Code(rest)
         return 0
 
     async def play_async(self, actions):
@@ -291,9 +291,9 @@ class Playing:
                     await self.child.group.run_async()
                 except BaseException as error:
                     self.child.error = error
-                return code_of(self.child.error)
+                return rungroup.Code(code_of(self.child.error))
             elif self.act(verb, rest):
-                return int(rest)
+                return rungroup.Code(rest)
         return 0
 
     def act(self, verb, rest):
@@ -544,5 +544,7 @@ class Test:
             if run:
                 for _, thread in run.threads:
                     thread.join()
+                if run.coroutines and run.coroutines.thread:
+                    run.coroutines.thread.join()
                 for helper in run.helpers:
                     helper.thread.join()

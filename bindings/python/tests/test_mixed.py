@@ -6,7 +6,7 @@ import os
 import pytest
 from conftest import ROOT
 
-from rungroup import Failure, Group, StuckError
+from rungroup import Code, Failure, Group, StuckError
 
 PROBES = {
     language: ROOT / f"build/plugins/probe_{language.lower()}.so"
@@ -24,7 +24,7 @@ def actor(does):
 
     def execute(stop):
         if does == "return":
-            return 3
+            return Code(3)
         if does == "fail":
             raise ValueError("said in Python")
         stop.wait()

@@ -1,27 +1,32 @@
 """Runs the components of a process as one group: they start and stop together.
 
-    from rungroup import Group
+    import sys
+    from rungroup import Group, actors
 
     group = Group(grace=10.0)
-    group.add(server.serve_forever, lambda cause: server.shutdown(), name="http")
+    group.add(*actors.http_server(server), name="http")
     group.add_signals()
-    group.run()
-    print(group.report)
+    sys.exit(group.main())
 
 `rungroup.actors` has ready actors, `rungroup.report` makes pictures of a run.
 """
 
-from . import actors
-from ._errors import Error, Failure, SignalError, SpawnError, StateError, StuckError
+from typing import TYPE_CHECKING, Any
+
+from ._actor import Cause
+from ._errors import Code, Error, Failure, SignalError, SpawnError, StateError, StuckError
 from ._group import Group
 from ._report import ActorReport, Report
-from ._run import Cause
 from ._stop import StopToken
 from ._version import __version__
+
+if TYPE_CHECKING:
+    from . import actors
 
 __all__ = [
     "ActorReport",
     "Cause",
+    "Code",
     "Error",
     "Failure",
     "Group",
@@ -34,3 +39,12 @@ __all__ = [
     "__version__",
     "actors",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Not before it is asked for: subprocess and socketserver come with it.
+    if name == "actors":
+        import importlib
+
+        return importlib.import_module(".actors", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,10 +25,18 @@ class SpawnError(Error, RuntimeError):
     code = _ffi.RG_ESPAWN
 
 
+class Code(int):
+    """What an execute returns to end with a code: `return Code(3)`.
+
+    An `enum.IntEnum` is one too. Any other value, a plain int as well, is a clean
+    return: what `sys.stdout.write` gives is no code.
+    """
+
+
 class Failure(Error):
     """An actor ends with a code and a message: raise it in an execute.
 
-    Also what `run` raises for an actor that returned a non-zero int, and for a
+    Also what `run` raises for an actor that returned a non-zero `Code`, and for a
     `stop` with a non-zero code.
     """
 
@@ -57,15 +65,22 @@ class SignalError(Failure):
 class StuckError(Error, TimeoutError):
     """The grace was over and some actors had not returned (rule 10).
 
-    `actors` names them; the report says what of each is stuck. What ended the
+    `actors` names them, and `stacks` says where each was when the grace was over,
+    as a traceback does; the report says what of each is stuck. What ended the
     group, if it was an exception, is the `__cause__`.
     """
 
     code = _ffi.RG_ETIMEDOUT
 
-    def __init__(self, message: str, actors: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        actors: tuple[str, ...] = (),
+        stacks: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.actors = actors
+        self.stacks = stacks or {}
 
 
 def check(code: int, what: str) -> int:

@@ -1,9 +1,7 @@
 """The C interface, declared by hand; a test compares it with rungroup.h.
 
-`lib` is a CDLL: every call gives up the GIL, since a call may wait for a thread
-that needs it. `quick` is the same as a PyDLL, for calls that wait for nobody and
-call nobody back: where threads wait for the GIL, giving it up costs a switch to
-another one and back.
+A call gives up the GIL, since it may wait for a thread that needs it, but for
+those in `KEEP_THE_GIL`.
 """
 
 from __future__ import annotations
@@ -156,22 +154,41 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "rg_format_report": (c_size_t, [group, c_int, c_char_p, c_size_t]),
 }
 
+#: These wait for nobody and call nobody back: they post, or look. Where threads wait
+#: for the GIL, giving it up costs a switch to another one and back.
+KEEP_THE_GIL = {
+    "rg_drive_return",
+    "rg_drive_interrupted",
+    "rg_stopping",
+    "rg_get_cause",
+}
+
 LIBRARY = "librungroup.so.0"
 
 
-def load() -> tuple[CDLL, PyDLL]:
+class Library:
+    """The functions, declared."""
+
+    def __init__(self, path: str) -> None:
+        library, keeping = CDLL(path), PyDLL(path)
+        for name, (result, parameters) in FUNCTIONS.items():
+            function = getattr(keeping if name in KEEP_THE_GIL else library, name)
+            function.restype = result
+            function.argtypes = parameters
+            setattr(self, name, function)
+
+    def __getattr__(self, name: str) -> Any:  # for the type checker's sake
+        raise AttributeError(name)
+
+
+def load() -> Library:
     """The library: $RUNGROUP_LIBRARY, the package's own, or the system's."""
     bundled = os.path.join(os.path.dirname(os.path.abspath(__file__)), LIBRARY)
     path = os.environ.get("RUNGROUP_LIBRARY") or (
         bundled if os.path.exists(bundled) else LIBRARY
     )
     try:
-        library, quick = CDLL(path), PyDLL(path)
-        for each in library, quick:
-            for name, (result, parameters) in FUNCTIONS.items():
-                function = getattr(each, name)
-                function.restype = result
-                function.argtypes = parameters
+        library = Library(path)
     except (OSError, AttributeError) as error:
         raise ImportError(
             f"rungroup's native library does not load ({error}). Install the package "
@@ -184,7 +201,7 @@ def load() -> tuple[CDLL, PyDLL]:
             f"{path} is rungroup {version}, but this package is {__version__}: install "
             "the same version of both, or unset RUNGROUP_LIBRARY."
         )
-    return library, quick
+    return library
 
 
 def refuse_subinterpreters() -> None:
@@ -203,7 +220,7 @@ def refuse_subinterpreters() -> None:
 
 
 refuse_subinterpreters()
-lib, quick = load()
+lib = load()
 
 
 class Process:
@@ -232,7 +249,7 @@ class Handle:
     def __init__(self) -> None:
         self.running = False
         self.pid = Process.id
-        self.pointer: int = quick.rg_new()
+        self.pointer: int = lib.rg_new()
         if not self.pointer:
             raise MemoryError("no memory for a group")
 

@@ -7,13 +7,11 @@ import ctypes
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import _ffi
+from ._actor import Cause, Entry, cause_of
 from ._ffi import Handle, lib, text
-
-if TYPE_CHECKING:
-    from ._run import Cause, Entry
 
 STATES = {
     _ffi.RG_STATE_ADDED: "added",
@@ -88,8 +86,6 @@ class Report:
 
     @classmethod
     def _take(cls, handle: Handle, actors: Sequence[Entry]) -> Report:
-        from ._run import cause_of
-
         table = (_ffi.rg_actor_report * lib.rg_actor_count(handle.pointer))()
         for index, raw in enumerate(table):
             raw.size = ctypes.sizeof(_ffi.rg_actor_report)
@@ -99,7 +95,7 @@ class Report:
                 ActorReport._read(raw, actors[index] if index < len(actors) else None)
                 for index, raw in enumerate(table)
             ),
-            cause_of(handle, list(actors)),
+            cause_of(handle.pointer, list(actors)),
             _format(handle, _ffi.RG_FORMAT_TEXT),
             _format(handle, _ffi.RG_FORMAT_TRACE),
         )

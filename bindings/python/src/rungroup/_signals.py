@@ -1,4 +1,4 @@
-"""Signals: a wait that they end, and the signal actor."""
+"""Waits: one that a signal ends, and one that it does not."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ import ctypes
 import os
 import signal
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
 from types import TracebackType
-
-from ._errors import SignalError
-from ._ffi import lib
 
 #: write(2), without giving up the GIL: the main thread, once it is woken, waits for
 #: the end of the thread that wakes it, which so comes first.
@@ -87,50 +82,3 @@ class Bell:
     def notify(self) -> None:
         """Ends the wait. Any thread, once."""
         self.lock.release()
-
-
-@dataclass(eq=False)
-class SignalActor:
-    """A signal actor of the library's, which listens and decides (rule 16)."""
-
-    #: What it listens for.
-    signals: tuple[int, ...]
-    #: The signal that ended the group, as what `run` raises.
-    exception: BaseException | None = None
-    complaint: None = None
-
-    def heard(self, code: int) -> None:
-        """It is the cause, with this code."""
-        if self.exception is None and code - 128 in self.signals:
-            self.exception = SignalError(code - 128)
-
-
-def add_signals(pointer: int, signals: tuple[int, ...]) -> int:
-    """Adds the library's signal actor; its code.
-
-    Signals for which the program has a handler are handed on to it as well. Not to
-    Python's own for SIGINT, which would raise KeyboardInterrupt at once.
-    """
-    array = (ctypes.c_int * len(signals))(*signals)
-    lib.rg_set_chain_signals(pointer, has_handler(signals[0]))
-    return int(lib.rg_add_signals(pointer, array, len(signals)))
-
-
-def by_handler(signals: Iterable[int]) -> list[tuple[int, ...]]:
-    """These signals, or SIGINT and SIGTERM, as an actor each for those that the
-    program has a handler for, and for those it has not."""
-    numbers = [int(number) for number in signals] or [signal.SIGINT, signal.SIGTERM]
-    for number in numbers:
-        if number == 0:
-            raise ValueError("0 is not a signal")
-    parts = [[n for n in numbers if has_handler(n) is has] for has in (False, True)]
-    return [tuple(part) for part in parts if part]
-
-
-def has_handler(number: int) -> bool:
-    """Whether the program has a handler of its own."""
-    try:
-        handler = signal.getsignal(number)
-    except ValueError:  # not a signal: the library says so
-        return False
-    return callable(handler) and handler is not signal.default_int_handler

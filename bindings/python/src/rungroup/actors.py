@@ -5,16 +5,20 @@ Each is a pair of execute and interrupt, made for one group and one run.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import socket
 import socketserver
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ._actor import Cause
 from ._errors import Failure
-from ._run import Cause
 from ._stop import StopToken
 
 __all__ = ["http_server", "periodic", "process"]
@@ -26,20 +30,45 @@ def http_server(server: socketserver.BaseServer) -> Pair:
     """Serves until the group stops; then answers what is in flight, and closes.
 
     server: an `http.server` server, or any other of socketserver's, bound
-        already. Closed at the end. A ThreadingHTTPServer with
-        `daemon_threads = False` waits for the requests in flight; with True (its
-        default) it does not.
+        already; closed at the end. Also Flask's (`werkzeug.serving.make_server`).
+
+    A request that had been read when the group stopped is answered, however long
+    that takes: the group's grace bounds it. No connection is accepted any more, and
+    one that is idle between two requests is closed.
     """
     stopped = threading.Event()
     serving = threading.Event()
+    changed = threading.Condition()
+    open_requests: dict[int, Any] = {}
+    process, close = server.process_request, server.close_request
+
+    def process_request(request: Any, address: Any) -> None:
+        with changed:
+            open_requests[id(request)] = request
+        process(request, address)
+
+    def close_request(request: Any) -> None:
+        close(request)
+        with changed:
+            open_requests.pop(id(request), None)
+            changed.notify_all()
 
     def execute() -> None:
+        # The server itself does not wait for its threads if they are daemons.
+        server.process_request = process_request  # type: ignore
+        server.close_request = close_request  # type: ignore
         # shutdown() of a server that does not serve would wait for ever (rule 8).
         serving.set()
         try:
             if not stopped.is_set():
                 server.serve_forever(poll_interval=0.1)
         finally:
+            with changed:
+                for request in open_requests.values():
+                    # Whoever waits for the next request sees the end.
+                    with contextlib.suppress(OSError, AttributeError):
+                        request.shutdown(socket.SHUT_RD)
+                changed.wait_for(lambda: not open_requests)
             server.server_close()
 
     def interrupt(cause: Cause) -> None:
@@ -73,24 +102,52 @@ def periodic(seconds: float, function: Callable[[], Any]) -> Pair:
     return execute, lambda cause: None
 
 
-def process(arguments: Sequence[str], *, grace: float = 5.0, **options: Any) -> Pair:
+def process(
+    arguments: Sequence[str],
+    *,
+    grace: float | None = None,
+    terminal: bool = False,
+    **options: Any,
+) -> Pair:
     """Runs a child process; it ends with the group, and the group with it.
 
     arguments, options: `subprocess.Popen`'s.
-    grace: seconds from SIGTERM, sent when the group stops, to SIGKILL.
+    grace: seconds from SIGTERM, sent when the group stops, to SIGKILL. None: 5; at
+        most four fifths of the group's own, so that nothing outlives that.
+    terminal: it reads from the terminal, and so stays in this process's group: a
+        Ctrl-C reaches it directly. Else it has a process group of its own, and what
+        it starts there is stopped and killed with it.
 
     A child that ends by itself with a status other than 0 is a `Failure` with
     that status as code, or 128 plus the signal that killed it; one that is told
     to stop is a clean return, however it ends.
     """
-    if not grace >= 0:
+    if grace is not None and not grace >= 0:
         raise ValueError(f"grace is {grace!r}; it is a number of seconds from 0 on")
+    if not terminal:
+        if sys.version_info >= (3, 11):
+            options.setdefault("process_group", 0)
+        else:
+            options.setdefault("start_new_session", True)
     lock = threading.Lock()
     child: list[subprocess.Popen[Any]] = []
     stopping: list[bool] = []
     told = threading.Event()
 
-    def execute() -> None:
+    def send(number: int) -> bool:
+        """False: nobody is there any more."""
+        try:
+            if not terminal:
+                os.killpg(child[0].pid, number)
+            elif child[0].poll() is None:
+                os.kill(child[0].pid, number)
+            else:
+                return False
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
+
+    def execute(stop: StopToken) -> None:
         with lock:
             if stopping:  # interrupted before it got going (rule 8)
                 return
@@ -99,12 +156,11 @@ def process(arguments: Sequence[str], *, grace: float = 5.0, **options: Any) -> 
         # A wait that the interrupt ends: for the grace must be counted from it.
         threading.Thread(target=wait, args=(running,), daemon=True).start()
         told.wait()
+        limit = 5.0 if grace is None else grace
+        if stop.grace is not None:
+            limit = min(limit, 0.8 * stop.grace)
+        end_all(running, limit)
         if stopping:
-            try:
-                running.wait(grace)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                running.wait()
             return
         status = running.wait()
         if status < 0:
@@ -116,6 +172,19 @@ def process(arguments: Sequence[str], *, grace: float = 5.0, **options: Any) -> 
         if status > 0:
             raise Failure(status, f"exit status {status}")
 
+    def end_all(running: subprocess.Popen[Any], limit: float) -> None:
+        """Waits for the child and all of its group, then kills what is left."""
+        end = time.monotonic() + limit
+        if not stopping:
+            send(signal.SIGTERM)  # to what the child has left behind
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(limit)
+        # Nobody tells of the end of a child's child.
+        while send(0) and lives(running.pid) and time.monotonic() < end:
+            time.sleep(0.005)
+        send(signal.SIGKILL)
+        running.wait()
+
     def wait(running: subprocess.Popen[Any]) -> None:
         running.wait()
         told.set()
@@ -123,8 +192,24 @@ def process(arguments: Sequence[str], *, grace: float = 5.0, **options: Any) -> 
     def interrupt(cause: Cause) -> None:
         with lock:
             stopping.append(True)
-            if child and child[0].poll() is None:
-                child[0].terminate()
+            if child:
+                send(signal.SIGTERM)
         told.set()
 
     return execute, interrupt
+
+
+def lives(group: int) -> bool:
+    """Whether a process group has more than zombies, which in a container perhaps
+    nobody ever collects. Where /proc does not say it: True."""
+    try:
+        numbers = [name for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return True
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{number}/stat", "rb") as file:
+                state, _, of = file.read().rpartition(b")")[2].split()[:3]
+            if int(of) == group and state not in (b"Z", b"X"):
+                return True
+    return not numbers
