@@ -167,7 +167,7 @@ def futures(cycle):
 
 
 async def rungroup_coroutines(cycle):
-    from rungroup import Code, Group
+    from rungroup import Group
 
     cycle.all_tasks_started = asyncio.Event()
 
