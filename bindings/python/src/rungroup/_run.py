@@ -300,8 +300,9 @@ class Run:
         something behind that did not end within the grace."""
         if isinstance(self.outcome, BaseException) and self.handle.running:
             return True  # it can't go on: nobody stops them
+        timed_out = self.outcome == _ffi.RG_ETIMEDOUT
         for index, thread in self.threads:
-            if not self.stuck(index) & _ffi.RG_STUCK_EXECUTE:
+            if not (timed_out and self.stuck(index) & _ffi.RG_STUCK_EXECUTE):
                 thread.join()
         for helper in self.helpers:
             if helper.idle:
