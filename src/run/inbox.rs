@@ -216,7 +216,9 @@ impl Inbox {
         Post::Interrupt(index).number().ok_or(Error::Memory)?;
         if has_start {
             if self.starts.get().is_none() {
-                let _ = self.starts.set(try_box(Slots::default()).ok_or(Error::Memory)?);
+                let _ = self
+                    .starts
+                    .set(try_box(Slots::default()).ok_or(Error::Memory)?);
             }
             let starts = self.starts.get().ok_or(Error::Memory)?;
             starts.make(index)?;
@@ -311,9 +313,7 @@ impl Inbox {
         slot.claim(caller, if says { state::SAID } else { state::POSTED })?;
         slot.code.store(outcome.code, Relaxed);
         slot.at.store(now(), Relaxed);
-        if says
-            && let Some(mut message) = slot.message.try_lock()
-        {
+        if says && let Some(mut message) = slot.message.try_lock() {
             *message = outcome.message;
         }
         let mut head = self.head.load(Relaxed);
