@@ -42,7 +42,7 @@ impl Post {
             Post::Interrupt(index) => (index, 1),
         };
         let index = u32::try_from(index).ok().filter(|&index| index < MOST)?;
-        Some(2 * index | kind)
+        Some((2 * index) | kind)
     }
 
     fn of(number: u32) -> Post {
@@ -50,7 +50,7 @@ impl Post {
         match number {
             STOP => Post::Stop,
             _ if number & START != 0 => Post::Start(index),
-            _ if number % 2 == 0 => Post::Execute(index),
+            _ if number & 1 == 0 => Post::Execute(index),
             _ => Post::Interrupt(index),
         }
     }
