@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::sync::unmodelled::Ordering::SeqCst;
 use crate::sync::unmodelled::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize};
 use crate::sync::{MutexGuard, now};
+use crate::text::because;
 use libc::{c_int, c_void, sigaction, siginfo_t};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::{io, ptr};
@@ -103,8 +104,11 @@ impl Signals {
     pub fn new(signals: &[i32]) -> Result<Self, Error> {
         let mut bits = 0;
         for &signal in signals {
-            if !catchable(signal) {
-                return Err(Error::Invalid);
+            if let Some(what) = refused(signal) {
+                return Err(because(
+                    Error::Invalid,
+                    format_args!("signal {signal} {what}"),
+                ));
             }
             bits |= bit(signal);
         }
@@ -137,22 +141,22 @@ fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
-fn catchable(signal: i32) -> bool {
-    let refused = [
-        libc::SIGKILL,
-        libc::SIGSTOP,
-        libc::SIGSEGV,
-        libc::SIGBUS,
-        libc::SIGFPE,
-        libc::SIGILL,
-        libc::SIGTRAP,
-        libc::SIGABRT,
-        libc::SIGSYS,
-    ];
-    // 32 and 33 are the C library's own.
-    (1..SIGNALS as i32).contains(&signal)
-        && !matches!(signal, 32 | 33)
-        && !refused.contains(&signal)
+/// Why nobody can listen for it.
+fn refused(signal: i32) -> Option<&'static str> {
+    match signal {
+        libc::SIGKILL => Some("(SIGKILL) cannot be caught"),
+        libc::SIGSTOP => Some("(SIGSTOP) cannot be caught"),
+        libc::SIGSEGV
+        | libc::SIGBUS
+        | libc::SIGFPE
+        | libc::SIGILL
+        | libc::SIGTRAP
+        | libc::SIGABRT
+        | libc::SIGSYS => Some("means a fault of the program itself"),
+        32 | 33 => Some("is the C library's own"),
+        1.. if signal < SIGNALS as i32 => None,
+        _ => Some("does not exist"),
+    }
 }
 
 /// Whether somebody listens for the signal, and it was not passed on: a runtime
@@ -195,7 +199,7 @@ impl Listening {
     /// One that does not listen yet. `chain`: each signal is also handed on to the
     /// handler that was there before.
     pub fn new(wanted: Signals, chain: bool) -> Result<Self, Error> {
-        let event = Event::new().map_err(|_| Error::Memory)?;
+        let event = Event::try_new()?;
         let _registry = Registry::lock()?;
         let node = Node::take().ok_or(Error::Memory)?;
         node.fd.store(event.write_fd(), SeqCst);

@@ -84,10 +84,12 @@ class StuckError(Error, TimeoutError):
 
 
 def check(code: int, what: str) -> int:
-    """Raises what a negative code of the library's means."""
+    """Raises what a negative code of the library's means, which this thread was given
+    just now."""
     if code >= 0:
         return code
-    sentence = f"{what}: {_ffi.text(_ffi.lib.rg_strerror(code))}"
+    said = _ffi.lib.rg_last_error() or _ffi.lib.rg_strerror(code)
+    sentence = f"{what}: {_ffi.text(said)}"
     if code == _ffi.RG_EINVAL:
         raise ValueError(sentence)
     if code == _ffi.RG_ENOMEM:

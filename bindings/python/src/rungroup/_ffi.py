@@ -144,6 +144,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "rg_get_report": (c_int, [group, c_size_t, POINTER(rg_actor_report)]),
     "rg_get_summary": (c_int, [group, POINTER(rg_summary)]),
     "rg_strerror": (c_char_p, [c_int]),
+    "rg_last_error": (c_char_p, []),
     "rg_version": (c_char_p, []),
     "rg_drive_add": (c_int, [group, c_char_p]),
     "rg_drive_begin": (c_int, [group]),
