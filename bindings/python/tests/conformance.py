@@ -266,9 +266,9 @@ class Playing:
                     self.child.group.run()
                 except BaseException as error:
                     self.child.error = error
-                return code_of(self.child.error)
+                return rungroup.Code(code_of(self.child.error))
             elif self.act(verb, rest):
-                return int(rest)
+                return rungroup.Code(int(rest))
         return 0
 
     async def play_async(self, actions):
@@ -291,9 +291,9 @@ class Playing:
                     await self.child.group.run_async()
                 except BaseException as error:
                     self.child.error = error
-                return code_of(self.child.error)
+                return rungroup.Code(code_of(self.child.error))
             elif self.act(verb, rest):
-                return int(rest)
+                return rungroup.Code(int(rest))
         return 0
 
     def act(self, verb, rest):
@@ -542,7 +542,7 @@ class Test:
         for playing in (self.parent, self.child):
             run = playing and playing.group._run
             if run:
-                for _, thread in run.threads:
+                for thread in run.threads.values():
                     thread.join()
-                for helper in run.helpers:
-                    helper.thread.join()
+                for interrupter in run.interrupters:
+                    interrupter.thread.join()

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from rungroup import Failure, Group, StateError, StuckError
+from rungroup import Code, Failure, Group, StateError, StuckError
 
 
 def test_result_of_a_coroutine_is_awaited():
@@ -132,7 +132,7 @@ def test_coroutines_and_threads_in_one_group():
 
         def thread(stop):
             where["thread"] = threading.current_thread().name
-            return 3
+            return Code(3)
 
         group.add(coroutine)
         group.add(thread)
@@ -155,7 +155,7 @@ def test_coroutines_in_a_blocking_run():
         await asyncio.Event().wait()
 
     async def ends():
-        return 5
+        return Code(5)
 
     group.add(coroutine, name="the-task")
     group.add(ends)
@@ -174,7 +174,7 @@ def test_a_coroutine_may_refuse_to_be_cancelled_and_return():
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
-                return 9
+                return Code(9)
 
         async def ends():
             pass
@@ -283,7 +283,7 @@ def test_stuck_coroutine():
         assert caught.value.actors == ("stubborn",)
         assert group.report.actors[0].stuck == "execute"
         let_go.set()
-        await group._actors[0].task
+        await group._run.coroutines.tasks[0]
 
     asyncio.run(main())
 
@@ -384,11 +384,11 @@ def test_the_loop_of_a_late_coroutine_ends_with_it():
                 await event.wait()
             except asyncio.CancelledError:
                 pass
-        return 3
+        return Code(3)
 
     group = Group(grace=0.2)
     group.add(deaf, name="deaf")
-    group.add(lambda: 3 * has_begun.wait(60), lambda cause: None, name="ends")
+    group.add(lambda: has_begun.wait(60) and Code(3), lambda cause: None, name="ends")
     with pytest.raises(StuckError) as raised:
         group.run()
     assert "deaf" in raised.value.actors

@@ -1,15 +1,12 @@
 """One group, actors in Python and of plugins in C, Rust and Go."""
 
-import asyncio
 import ctypes
 import os
-import time
 
 import pytest
 from conftest import ROOT
 
-from rungroup import Failure, Group, StuckError
-from rungroup._run import Run
+from rungroup import Code, Failure, Group, StuckError
 
 PROBES = {
     language: ROOT / f"build/plugins/probe_{language.lower()}.so"
@@ -27,7 +24,7 @@ def actor(does):
 
     def execute(stop):
         if does == "return":
-            return 3
+            return Code(3)
         if does == "fail":
             raise ValueError("said in Python")
         stop.wait()
@@ -104,34 +101,3 @@ def test_stuck(who):
     with pytest.raises(StuckError) as raised:
         group.run()
     assert raised.value.actors == (who,)
-
-
-def test_an_interrupt_waits_for_its_own_predecessor(monkeypatch):
-    """The library is told that an interrupt has returned before Python goes on. If
-    the next ones are in hand by then, they do not take its end for their own."""
-    group = Group()
-
-    async def waits():
-        await asyncio.Event().wait()
-
-    group.add(waits, name="first")
-    native = ctypes.CDLL(str(PROBES["C"])).plugin_join
-    native.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
-    group.add_native(lambda pointer: native(pointer, b"wait"))
-    group.add(waits, name="second")
-    group.add(actor("wait"), name="last")
-    group.add(lambda: 3, lambda cause: None, name="ends")
-    go_on, calls = Run.go_on, []
-
-    def late(run, index):
-        calls.append(index)
-        if len(calls) == 1:  # in the loop, where the second's is to be called
-            while run.pending < 0:
-                time.sleep(0.001)
-        go_on(run, index)
-
-    monkeypatch.setattr(Run, "go_on", late)
-    with pytest.raises(Failure) as raised:
-        group.run()
-    assert raised.value.code == 3
-    assert all(actor.interrupted is not None for actor in group.report.actors)

@@ -13,7 +13,16 @@ import traceback
 import pytest
 from conftest import ROOT, python
 
-from rungroup import Failure, Group, SignalError, StateError, StuckError, _ffi, _run
+from rungroup import (
+    Code,
+    Failure,
+    Group,
+    SignalError,
+    StateError,
+    StuckError,
+    _ffi,
+    _run,
+)
 
 
 def ends():
@@ -86,8 +95,8 @@ def test_failure_and_codes():
         group.run()
     assert caught.value.code == group.cause.code == 7
     group = Group()
-    group.add(lambda stop: 2**40)
-    with pytest.raises(OverflowError, match="C int"):
+    group.add(lambda stop: Code(2**40))
+    with pytest.raises(ValueError, match="C int"):
         group.run()
 
 
@@ -125,7 +134,7 @@ def test_stuck(what):
 
 def test_report():
     group = Group()
-    group.add(lambda stop: stop.wait() and 4, name="waits")
+    group.add(lambda stop: stop.wait() and Code(4), name="waits")
     group.add(ends, nothing)
     before = group.report
     assert [actor.state for actor in before.actors] == ["added", "added"]
@@ -320,7 +329,7 @@ def test_add_native(tmp_path, cc):
     library = ctypes.CDLL(str(plugin))
     group = Group()
     group.add_native(library.join)
-    group.add(lambda stop: 3, name="python")
+    group.add(lambda stop: Code(3), name="python")
     with pytest.raises(Failure) as caught:
         group.run()
     assert caught.value.code == 3

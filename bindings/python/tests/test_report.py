@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from rungroup import Group, StuckError
+from rungroup import Code, Group, StuckError
 from rungroup.report import Timeline, duration, main, page
 
 HOSTILE = 'a "quoted" <b>&amp;</b> \\ name'
@@ -93,7 +93,7 @@ def ended():
     def waits():
         interrupted.wait()
         returned.set()
-        return 3
+        return Code(3)
 
     def interrupt():
         interrupted.set()

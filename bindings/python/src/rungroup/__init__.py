@@ -1,27 +1,31 @@
 """Runs the components of a process as one group: they start and stop together.
 
-    from rungroup import Group
+    import sys
+    from rungroup import Group, actors
 
     group = Group(grace=10.0)
-    group.add(server.serve_forever, lambda cause: server.shutdown(), name="http")
+    group.add(*actors.http_server(server), name="http")
+    group.add(*actors.periodic(60.0, tidy), name="tidy")
     group.add_signals()
-    group.run()
-    print(group.report)
+    sys.exit(group.main())
+
+`group.run()` raises what the first actor raised, and leaves the rest to the caller.
 
 `rungroup.actors` has ready actors, `rungroup.report` makes pictures of a run.
 """
 
 from . import actors
+from ._actor import Cause, Code
 from ._errors import Error, Failure, SignalError, SpawnError, StateError, StuckError
 from ._group import Group
 from ._report import ActorReport, Report
-from ._run import Cause
 from ._stop import StopToken
 from ._version import __version__
 
 __all__ = [
     "ActorReport",
     "Cause",
+    "Code",
     "Error",
     "Failure",
     "Group",

@@ -55,17 +55,24 @@ class SignalError(Failure):
 
 
 class StuckError(Error, TimeoutError):
-    """The grace was over and some actors had not returned (rule 10).
+    """The grace was over and something had not ended (rule 10).
 
-    `actors` names them; the report says what of each is stuck. What ended the
-    group, if it was an exception, is the `__cause__`.
+    `actors` names the actors that had not returned, `stacks` says where each is: by
+    name, as a traceback's text, which the message has too. What ended the group, if
+    it was an exception, is the `__cause__`.
     """
 
     code = _ffi.RG_ETIMEDOUT
 
-    def __init__(self, message: str, actors: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        actors: tuple[str, ...] = (),
+        stacks: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.actors = actors
+        self.stacks = stacks or {}
 
 
 def check(code: int, what: str) -> int:

@@ -1,9 +1,8 @@
 """The C interface, declared by hand; a test compares it with rungroup.h.
 
-`lib` is a CDLL: every call gives up the GIL, since a call may wait for a thread
-that needs it. `quick` is the same as a PyDLL, for calls that wait for nobody and
-call nobody back: where threads wait for the GIL, giving it up costs a switch to
-another one and back.
+Calls give up the GIL, since they may wait for a thread that needs it. Those of
+KEEP_GIL do not: they wait for nobody and call nobody back, and where threads wait for
+the GIL, giving it up costs a switch to another one and back.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from ctypes import (
     c_size_t,
     c_void_p,
 )
+from types import SimpleNamespace
 from typing import Any
 
 from ._version import __version__
@@ -156,22 +156,34 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "rg_format_report": (c_size_t, [group, c_int, c_char_p, c_size_t]),
 }
 
+KEEP_GIL = {
+    "rg_new",
+    "rg_stopping",
+    "rg_set_grace",
+    "rg_set_order",
+    "rg_get_cause",
+    "rg_drive_add",
+    "rg_drive_return",
+    "rg_drive_interrupted",
+}
+
 LIBRARY = "librungroup.so.0"
 
 
-def load() -> tuple[CDLL, PyDLL]:
-    """The library: $RUNGROUP_LIBRARY, the package's own, or the system's."""
+def load() -> Any:
+    """The functions of $RUNGROUP_LIBRARY, or the package's library, or the system's."""
     bundled = os.path.join(os.path.dirname(os.path.abspath(__file__)), LIBRARY)
     path = os.environ.get("RUNGROUP_LIBRARY") or (
         bundled if os.path.exists(bundled) else LIBRARY
     )
     try:
-        library, quick = CDLL(path), PyDLL(path)
-        for each in library, quick:
-            for name, (result, parameters) in FUNCTIONS.items():
-                function = getattr(each, name)
-                function.restype = result
-                function.argtypes = parameters
+        gives_up, keeps = CDLL(path), PyDLL(path)
+        library = SimpleNamespace()
+        for name, (result, parameters) in FUNCTIONS.items():
+            function = getattr(keeps if name in KEEP_GIL else gives_up, name)
+            function.restype = result
+            function.argtypes = parameters
+            setattr(library, name, function)
     except (OSError, AttributeError) as error:
         raise ImportError(
             f"rungroup's native library does not load ({error}). Install the package "
@@ -184,7 +196,7 @@ def load() -> tuple[CDLL, PyDLL]:
             f"{path} is rungroup {version}, but this package is {__version__}: install "
             "the same version of both, or unset RUNGROUP_LIBRARY."
         )
-    return library, quick
+    return library
 
 
 def refuse_subinterpreters() -> None:
@@ -203,7 +215,7 @@ def refuse_subinterpreters() -> None:
 
 
 refuse_subinterpreters()
-lib, quick = load()
+lib = load()
 
 
 class Process:
@@ -232,7 +244,7 @@ class Handle:
     def __init__(self) -> None:
         self.running = False
         self.pid = Process.id
-        self.pointer: int = quick.rg_new()
+        self.pointer: int = lib.rg_new()
         if not self.pointer:
             raise MemoryError("no memory for a group")
 

@@ -1,99 +1,71 @@
-"""Carries out a run: threads and tasks tell the library what happened to actors,
-and one driver, a thread or the event loop, does what it says next.
+"""Carries out a run: threads and tasks post to the library what happened to actors,
+and one driver does what the library says next.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import ctypes
-import functools
+import enum
+import logging
 import queue
 import select
+import sys
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from . import _ffi
-from ._errors import Failure, SpawnError, check
-from ._ffi import Handle, lib, quick
-from ._signals import SignalActor
+from ._actor import Actor, Entry, cause_of, describe
+from ._errors import SpawnError, StateError, check
+from ._ffi import Handle, lib
+from ._stop import StopToken
 
 if TYPE_CHECKING:
-    from ._group import Group
+    from ._loop import Coroutines
 
-INT_MIN, INT_MAX = -(2**31), 2**31 - 1
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Why a group stops (rule 4); every interrupt is handed it."""
-
-    #: What ended it: 0 is a clean return.
-    code: int
-    #: The name of the actor that returned first; None: stopped from outside.
-    actor: str | None
-    #: What that actor said of it, or "".
-    message: str
-    #: The actor's, in order of addition; -1: stopped from outside.
-    index: int
-    #: What the actor raised, with its traceback, or None.
-    exception: BaseException | None = None
+#: Seconds that threads which have returned are given to end, if no grace is left.
+MOMENT = 0.05
+#: How many frames of a stuck actor's stack are shown: the innermost.
+FRAMES = 6
 
 
-@dataclass(eq=False)
-class Actor:
-    """One actor of Python's."""
-
-    name: str
-    execute: Callable[..., Any]
-    #: None: nothing to do, or for a coroutine: it is cancelled.
-    interrupt: Callable[..., Any] | None
-    coroutine: bool = False
-    takes_stop: bool = False
-    takes_cause: bool = True
-    #: Of a coroutine that runs.
-    task: asyncio.Task[Any] | None = None
-    #: What its execute, and its interrupt, raised.
-    exception: BaseException | None = None
-    complaint: BaseException | None = None
-
-    def returned(self, value: object) -> int:
-        """The code of what its execute returned."""
-        if type(value) is not int:
-            return 0
-        if INT_MIN <= value <= INT_MAX:
-            return value
-        return self.raised(OverflowError(f"{value} is not a C int, as a code must be"))
-
-    def raised(self, error: BaseException) -> int:
-        self.exception = error
-        if isinstance(error, Failure) and INT_MIN <= error.code <= INT_MAX:
-            return error.code
-        return _ffi.RG_EPANIC
+class State(enum.Enum):
+    #: Whoever takes the ticket decides whether it begins.
+    NEW = enum.auto()
+    #: Threads are being made; none has begun its execute.
+    STARTING = enum.auto()
+    RUNNING = enum.auto()
+    ENDED = enum.auto()
+    #: It ended without calling any execute: it was refused, or stopped before.
+    NOT_BEGUN = enum.auto()
 
 
-if TYPE_CHECKING:
-    #: None: an actor of C's.
-    Entry = Union[Actor, SignalActor, None]
+class Thread(threading.Thread):
+    """A daemon thread, so that a stuck actor does not keep the interpreter.
 
+    Threads take over `daemon` from the thread that makes them. Those that an
+    actor makes must not: the interpreter would not wait for what they save at exit.
+    """
 
-def describe(error: BaseException | None) -> bytes | None:
-    if error is None:
-        return None
-    try:
-        said = str(error.message if isinstance(error, Failure) else error)
-    except Exception:  # its own __str__ fails
-        said = "(it can't say what)"
-    if not isinstance(error, Failure):
-        said = type(error).__name__ + (f": {said}" if said else "")
-    return _ffi.encode(said)
+    _runs = False
+
+    @property
+    def daemon(self) -> bool:
+        return not self._runs
+
+    @daemon.setter
+    def daemon(self, daemonic: bool) -> None:
+        raise RuntimeError("a thread of rungroup's is always a daemon thread")
+
+    def run(self) -> None:
+        self._runs = True
+        super().run()
 
 
 def spawn(name: str, target: Callable[..., None], *arguments: Any) -> threading.Thread:
-    """A daemon thread, so that a stuck actor does not keep the interpreter."""
-    thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
+    thread = Thread(target=target, args=arguments, name=name, daemon=True)
     try:
         thread.start()
     except RuntimeError as error:
@@ -104,132 +76,160 @@ def spawn(name: str, target: Callable[..., None], *arguments: Any) -> threading.
     return thread
 
 
-class Helper:
+class Interrupter:
     """A thread that calls interrupts, so that one that hangs can be left behind."""
 
     def __init__(self, run: Run) -> None:
         self.jobs: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self.idle = True
+        #: The actor whose interrupt it calls now.
+        self.busy_with: int | None = None
         self.run = run
         self.thread = spawn("rungroup-interrupt", self.work)
+
+    def call(self, index: int) -> None:
+        self.busy_with = index
+        self.jobs.put(index)
 
     def work(self) -> None:
         while (index := self.jobs.get()) is not None:
             self.run.call_interrupt(index)
-            self.idle = True
+            self.busy_with = None
             self.run.interrupted(index)
+        del self.run  # which refers to this
 
 
 class Run:
-    """One run of a group. `ended` is called once `outcome` is there."""
+    """One run of a group.
 
-    #: The run's code, or why it could not begin.
-    outcome: int | BaseException | None = None
-    retracted = False
-    #: Where coroutines run; the thread of it, unless it is run_async's.
-    loop: asyncio.AbstractEventLoop | None = None
-    loop_thread: threading.Thread | None = None
-    timer: asyncio.TimerHandle | None = None
+    coroutines: the group's coroutine actors and their event loop, or None.
+    """
 
-    def __init__(self, group: Group, ended: Callable[[], None]) -> None:
-        self.handle = group._handle
-        self.pointer = self.handle.pointer
-        self.actors = group._actors
-        self.grace = group._grace
-        self.stop = group._stop
-        self.ended = ended
-        # It calls nobody back and waits for nobody if there is no code of C's.
-        own = all(isinstance(actor, Actor) for actor in self.actors)
-        calls = quick if own and not group._observer else lib
-        self.drive_next = functools.partial(calls.rg_drive_next, self.pointer)
-        self.value = ctypes.c_int64()
-        #: The descriptor that says when there is something to do.
-        self.wakes = -1
+    def __init__(
+        self,
+        handle: Handle,
+        actors: Sequence[Entry],
+        stop: StopToken,
+        coroutines: Coroutines | None,
+    ) -> None:
+        self.handle = handle
+        self.actors = actors
+        self.stop = stop
+        self.coroutines = coroutines
+        self.state = State.NEW
+        #: The run's code, or why it could not begin or go on; None: it is not over.
+        self.outcome: int | BaseException | None = None
+        #: What came from no actor, from a signal handler for example: it stopped the
+        #: group, and is raised when that has ended.
+        self.intruder: BaseException | None = None
+        #: Are called when it has begun, and when it has ended.
+        self.begun: Callable[[], None] = lambda: None
+        self.ended: list[Callable[[], None]] = []
+        #: Whoever takes the ticket decides whether the run begins.
+        self.ticket = [None]
+        self.driver: threading.Thread | None = None
         #: Held until every thread is there; each hands it on.
         self.gate = threading.Lock()
-        self.threads: list[tuple[int, threading.Thread]] = []
-        self.helpers: list[Helper] = []
-        #: Coroutines that run, with the actors' indexes, and interrupts that do.
-        self.tasks: dict[asyncio.Future[Any], int] = {}
+        self.threads: dict[int, threading.Thread] = {}
+        self.interrupters: list[Interrupter] = []
+        #: What had returned, but had not ended when the grace was over.
+        self.late: list[str] = []
+        #: What its actors raised has been raised or logged.
+        self.logged = False
+        self.value = ctypes.c_int64()
+
+    @property
+    def over(self) -> bool:
+        return self.outcome is not None
 
     # ---- the start: all or nothing (rule 2) ----
 
-    def host(self, context: contextvars.Context) -> None:
-        """The driver of a blocking run, on a thread of its own."""
+    def begin(self, context: contextvars.Context) -> None:
+        """Has a thread of its own drive the run."""
+        if self.driver is None:
+            self.driver = spawn("rungroup", self.drive, context)
+
+    def take_ticket(self) -> bool:
+        """Whether the caller is the first to ask: it decides whether the run begins."""
+        try:
+            self.ticket.pop()
+        except IndexError:
+            return False
+        return True
+
+    def drive(self, context: contextvars.Context) -> None:
+        """The driver of all but `run_async` of nothing but coroutines."""
+        if not self.take_ticket():
+            return
         try:
             wait = self.start(context)
             poller = select.poll()
             poller.register(self.wakes, select.POLLIN)
-            while self.outcome is None:
+            while not self.over:
                 poller.poll(None if wait < 0 else wait // 1_000_000 + 1)
                 wait = self.advance()
         except BaseException as error:
-            self.outcome = error
-            self.ended()
+            self.end(error)
 
     def start(self, context: contextvars.Context) -> int:
         """Makes every thread, then lets them go; or none, and raises. How long
         there is nothing to do, in nanoseconds."""
         self.gate.acquire()
+        self.state = State.STARTING
         try:
-            self.wakes = check(lib.rg_drive_fd(self.pointer), "no descriptor is left")
-            if quick.rg_stopping(self.pointer) != 1:
+            #: The descriptor that says when there is something to do.
+            self.wakes = check(lib.rg_drive_fd(self.handle.pointer), "no descriptor")
+            if lib.rg_stopping(self.handle.pointer) != 1:
                 for index, actor in enumerate(self.actors):
-                    if not isinstance(actor, Actor) or actor.coroutine:
-                        continue
-                    job = index, actor, context.copy()
-                    self.threads.append((index, spawn(actor.name, self.work, *job)))
-                if self.threads and (self.grace is not None or self.loop):
-                    self.helpers.append(Helper(self))
-                if self.loop is None and any(
-                    isinstance(a, Actor) and a.coroutine for a in self.actors
-                ):
-                    self.loop = asyncio.new_event_loop()
-                    self.leaving = self.loop.create_future()
-                    try:
-                        self.loop_thread = spawn("rungroup-loop", self.work_loop, context)
-                    except BaseException:
-                        self.loop.close()
-                        raise
-            check(lib.rg_drive_begin(self.pointer), "the group can't be run")
+                    if isinstance(actor, Actor) and not actor.coroutine:
+                        job = index, actor, context.copy()
+                        self.threads[index] = spawn(actor.name, self.work, *job)
+                if self.threads and self.stop.grace is not None:
+                    self.interrupters.append(Interrupter(self))
+                if self.coroutines is not None:
+                    self.coroutines.prepare(self, context)
+            check(lib.rg_drive_begin(self.handle.pointer), "the group can't be run")
             self.handle.running = True
             step = self.next()
-            self.retracted = step == _ffi.RG_STEP_FINISH  # nothing was to be started
-        except BaseException:
-            self.retracted = True
-            raise
+            if step != _ffi.RG_STEP_FINISH:  # else nothing was to be started
+                self.state = State.RUNNING
         finally:
-            self.gate.release()
-            if self.retracted:
+            if self.state is State.STARTING:
+                self.state = State.NOT_BEGUN
                 self.leave()
-        if not self.retracted and self.loop is not None and self.loop_thread is None:
-            self.start_coroutines()
+            self.gate.release()
+        if self.coroutines is not None and self.state is State.RUNNING:
+            self.coroutines.start()
+        self.begun()
         return self.advance(step)
 
     def work(self, index: int, actor: Actor, context: contextvars.Context) -> None:
         """An actor on its thread."""
         with self.gate:
             pass
-        if self.retracted:
+        if self.state is State.NOT_BEGUN:
             return
         try:
             arguments = (self.stop,) if actor.takes_stop else ()
-            code = actor.returned(context.run(actor.execute, *arguments))
+            outcome = actor.returned(context.run(actor.execute, *arguments))
         except BaseException as error:
-            code = actor.raised(error)
-        self.returned(index, code, describe(actor.exception))
+            outcome = actor.raised(error)
+        self.returned(index, *outcome)
 
     # ---- what happens to actors ----
 
     def returned(self, index: int, code: int, message: bytes | None) -> int:
-        told: int = quick.rg_drive_return(self.pointer, index, code, message)
+        actor = self.actors[index]
+        if self.over and actor is not None:  # nobody looks any more
+            log_exception(actor.exception, f"{_ffi.text(message)}, after the run")
+        woken: int = lib.rg_drive_return(self.handle.pointer, index, code, message)
         self.stop._set()  # whichever returns, the group is stopping
-        return told
+        return woken
 
-    def interrupted(self, index: int) -> None:
+    def interrupted(self, index: int) -> int:
         actor = self.actors[index]
         assert isinstance(actor, Actor)  # the library interrupts C's itself
-        quick.rg_drive_interrupted(self.pointer, index, describe(actor.complaint))
+        said = describe(actor.complaint)
+        return int(lib.rg_drive_interrupted(self.handle.pointer, index, said))
 
     def call_interrupt(self, index: int) -> Any:
         actor = self.actors[index]
@@ -243,12 +243,19 @@ class Run:
         except BaseException as error:
             actor.complaint = error
 
+    def stop_for(self, error: BaseException) -> None:
+        """Stops the group for what is raised when that has ended. Any thread."""
+        if self.intruder is None:
+            self.intruder = error
+        code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "code", 1)
+        lib.rg_stop(self.handle.pointer, code if type(code) is int else 1)
+        self.stop._set()
+
     # ---- driving ----
 
     def next(self) -> int:
-        step: int = self.drive_next(self.value)
-        check(step, "the run went wrong")
-        return step
+        step: int = lib.rg_drive_next(self.handle.pointer, self.value)
+        return check(step, "the run went wrong")
 
     def advance(self, step: int | None = None) -> int:
         """Does what there is to do now. How long there is nothing, in nanoseconds."""
@@ -260,7 +267,10 @@ class Run:
             elif step == _ffi.RG_STEP_WAIT:
                 return self.value.value
             else:
-                self.finish(self.value.value)
+                self.stop._set()
+                self.handle.running = False
+                self.leave()
+                self.end(self.value.value)
                 return 0
             step = None
 
@@ -268,180 +278,114 @@ class Run:
         actor = self.actors[index]
         assert isinstance(actor, Actor)
         if actor.coroutine:
-            assert self.loop is not None
-            if self.loop_thread is None:
-                self.interrupt_coroutine(index, actor)
-            else:
-                self.loop.call_soon_threadsafe(self.interrupt_coroutine, index, actor)
+            assert self.coroutines is not None
+            self.coroutines.interrupt(index)
             return
-        if self.helpers and actor.interrupt is not None:
+        if self.interrupters and actor.interrupt is not None:
             try:
-                if not self.helpers[-1].idle:  # it hangs
-                    self.helpers.append(Helper(self))
+                if self.interrupters[-1].busy_with is not None:  # it hangs
+                    self.interrupters.append(Interrupter(self))
             except SpawnError:  # no other thread is to be had
                 pass
             else:
-                self.helpers[-1].idle = False
-                self.helpers[-1].jobs.put(index)
+                self.interrupters[-1].call(index)
                 return
         self.call_interrupt(index)
         self.interrupted(index)
 
-    def finish(self, code: int) -> None:
-        """The run is over."""
-        self.stop._set()
-        self.handle.running = False
-        self.outcome = code
-        self.leave()
-        self.ended()
+    def end(self, outcome: int | BaseException) -> None:
+        if self.state is State.RUNNING:
+            self.state = State.ENDED
+        self.outcome = outcome
+        self.begun()
+        for notify in tuple(self.ended):
+            notify()
 
     def leave(self) -> None:
-        """The helpers' threads and the loop's end by themselves."""
-        for helper in self.helpers:
-            helper.jobs.put(None)
-        if self.loop_thread and self.loop and not self.retracted:
-            self.loop.call_soon_threadsafe(self.may_leave)
+        """Has the threads that are not actors' end by themselves."""
+        for interrupter in self.interrupters:
+            interrupter.jobs.put(None)
+        if self.coroutines is not None:
+            self.coroutines.leave()
 
-    def may_leave(self) -> None:
-        if not self.leaving.done():
-            self.leaving.set_result(None)
+    # ---- the end ----
+
+    def notify_loop(self, loop: Any, notify: Callable[[], None]) -> None:
+        """`notify` for a caller who waits in an event loop."""
+        try:
+            loop.call_soon_threadsafe(notify)
+        except RuntimeError:  # closed: the caller gave up
+            pass
+
+    def stuck(self) -> dict[int, int]:
+        """Of actors that are stuck, what is: bits of RG_STUCK_..."""
+        bits: dict[int, int] = {}
+        if self.outcome == _ffi.RG_ETIMEDOUT:
+            report = _ffi.rg_actor_report(size=ctypes.sizeof(_ffi.rg_actor_report))
+            for index in range(len(self.actors)):
+                lib.rg_get_report(self.handle.pointer, index, ctypes.byref(report))
+                if report.stuck:
+                    bits[index] = report.stuck
+        return bits
 
     def gather(self) -> None:
-        """Waits for the threads of all but what is stuck."""
-        if isinstance(self.outcome, BaseException) and self.handle.running:
-            return  # it can't go on: nobody stops them
-        report = _ffi.rg_actor_report(size=ctypes.sizeof(_ffi.rg_actor_report))
-        late = None  # how long a coroutine, or what it left behind, may take
-        for index, thread in self.threads:
-            lib.rg_get_report(self.pointer, index, ctypes.byref(report))
-            if not report.stuck & _ffi.RG_STUCK_EXECUTE:
-                thread.join()
-        for helper in self.helpers:
-            if helper.idle:
-                helper.thread.join()
-        if self.loop_thread is not None:
-            if self.grace is not None:
-                summary = _ffi.rg_summary(size=ctypes.sizeof(_ffi.rg_summary))
-                lib.rg_get_summary(self.pointer, ctypes.byref(summary))
-                late = max(0, self.grace - (summary.end_ns - summary.stopping_ns) / 1e9)
-            self.loop_thread.join(late)
+        """Waits for the end of threads and of the event loop, as long as the grace
+        lasts (rule 10). What is stuck is left behind."""
+        if self.handle.running:
+            return  # the driver failed: nobody stops them
+        end = self.grace_end()
+        stuck = self.stuck()
+        for index, thread in self.threads.items():
+            if not stuck.get(index, 0) & _ffi.RG_STUCK_EXECUTE and not join(thread, end):
+                actor = self.actors[index]
+                assert isinstance(actor, Actor)
+                actor.thread_stuck = True
+                self.late.append(f"the thread of {actor.name!r}")
+        for interrupter in self.interrupters:
+            if interrupter.busy_with is None:
+                join(interrupter.thread, end)
+        if self.coroutines is not None and not self.coroutines.ended(end):
+            if not any(self.coroutines.is_mine(index) for index in stuck):
+                self.late.append(f"the event loop ({self.coroutines.left()})")
+        if self.driver is not None:
+            self.driver.join()
 
-    # ---- coroutines, on the loop's thread ----
-
-    def work_loop(self, context: contextvars.Context) -> None:
-        """As asyncio.run, but what ends a loop, SystemExit say, ends its task only."""
-        loop = self.loop
-        assert loop is not None
-        with self.gate:
-            pass
-        asyncio.set_event_loop(loop)
-        try:
-            if self.retracted:
-                return
-            context.run(self.start_coroutines)
-            over = loop.create_task(self.stay())
-            while not over.done():
-                try:
-                    loop.run_until_complete(over)
-                except (SystemExit, KeyboardInterrupt):
-                    pass
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(loop.shutdown_default_executor())
-        finally:
-            asyncio.set_event_loop(None)
-            loop.close()
-
-    async def stay(self) -> None:
-        await self.leaving
-        while self.tasks:
-            await asyncio.wait(self.tasks)
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-
-    def start_coroutines(self) -> None:
-        assert self.loop is not None
-        for index, actor in enumerate(self.actors):
-            if not isinstance(actor, Actor) or not actor.coroutine:
-                continue
-            try:
-                arguments = (self.stop,) if actor.takes_stop else ()
-                task = self.loop.create_task(actor.execute(*arguments), name=actor.name)
-            except BaseException as error:
-                self.returned(index, actor.raised(error), describe(error))
-                continue
-            actor.task = task
-            self.tasks[task] = index
-            task.add_done_callback(self.task_done)
-
-    def task_done(self, task: asyncio.Task[Any]) -> None:
-        index = self.tasks.pop(task)
-        actor = self.actors[index]
-        assert isinstance(actor, Actor)
-        actor.task = None
-        code, message = 0, None
-        if task.cancelled():
-            if self.stop.is_set():  # as it was told to
-                message = b"cancelled"
-            else:
-                code = actor.raised(asyncio.CancelledError())
-        elif (error := task.exception()) is not None:
-            code = actor.raised(error)
-        else:
-            code = actor.returned(task.result())
-        told = self.returned(index, code, message or describe(actor.exception))
-        if told & _ffi.RG_DRIVE_WAKE and self.loop_thread is None:
-            self.advance_in_loop()  # rather than when the descriptor says so
-
-    def interrupt_coroutine(self, index: int, actor: Actor) -> None:
-        if actor.interrupt is None:
-            if actor.task is not None:
-                actor.task.cancel()
-        else:
-            result = self.call_interrupt(index)
-            if asyncio.iscoroutine(result):
-                assert self.loop is not None
-                task = self.loop.create_task(result)
-                self.tasks[task] = index
-                task.add_done_callback(
-                    functools.partial(self.interrupt_done, index, actor)
-                )
-                return
-        self.interrupted(index)
-
-    def interrupt_done(self, index: int, actor: Actor, task: asyncio.Task[Any]) -> None:
-        del self.tasks[task]
-        actor.complaint = (
-            asyncio.CancelledError() if task.cancelled() else task.exception()
-        )
-        self.interrupted(index)
-
-    def advance_in_loop(self, wait: int | None = None) -> None:
-        """As the driver of run_async."""
-        assert self.loop is not None
-        if self.outcome is not None:
-            return
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        try:
-            wait = self.advance() if wait is None else wait
-        except BaseException as error:
-            self.outcome = error
-            self.ended()
-        if self.outcome is None and wait is not None and wait >= 0:
-            self.timer = self.loop.call_later(wait / 1e9, self.advance_in_loop)
+    def grace_end(self) -> float | None:
+        grace = self.stop.grace
+        if grace is None:
+            return None
+        summary = _ffi.rg_summary(size=ctypes.sizeof(_ffi.rg_summary))
+        lib.rg_get_summary(self.handle.pointer, ctypes.byref(summary))
+        left: float = grace - (summary.end_ns - summary.stopping_ns) / 1e9
+        return time.monotonic() + max(left, MOMENT)
 
 
-def cause_of(handle: Handle, actors: list[Entry]) -> Cause | None:
-    pointer = quick.rg_get_cause(handle.pointer)
-    if not pointer:
-        return None
-    cause = pointer.contents
-    actor = actors[cause.index] if cause.index >= 0 else None
-    if isinstance(actor, SignalActor):
-        actor.heard(cause.code)
-    name = None if cause.actor is None else _ffi.text(cause.actor)
-    error = None if actor is None else actor.exception
-    return Cause(cause.code, name, _ffi.text(cause.message), cause.index, error)
+def join(thread: threading.Thread, end: float | None) -> bool:
+    """Whether it has ended by then."""
+    if not thread.is_alive():
+        return True
+    thread.join(None if end is None else max(0.0, end - time.monotonic()))
+    return not thread.is_alive()
+
+
+def log_exception(error: BaseException | None, what: str) -> None:
+    """What nothing raises must not be lost."""
+    if error is not None:
+        logging.getLogger("rungroup").error("%s", what, exc_info=error)
+
+
+def refuse_green_threads() -> None:
+    """Under such a patch a thread is none, and a wait for the library blocks all."""
+    gevent = sys.modules.get("gevent.monkey")
+    eventlet = sys.modules.get("eventlet.patcher")
+    if gevent is not None and gevent.is_module_patched("threading"):
+        who, remedy = "gevent", "gevent.monkey.patch_all(thread=False)"
+    elif eventlet is not None and eventlet.is_monkey_patched("thread"):
+        who, remedy = "eventlet", "eventlet.monkey_patch(thread=False)"
+    else:
+        return
+    raise StateError(
+        f"{who} has patched threading, so that actors would have no threads and the "
+        f"group would hang: patch with {remedy}, or run the group in a process that is "
+        "not patched"
+    )

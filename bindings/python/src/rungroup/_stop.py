@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+import time
 
-from ._ffi import Handle, lib, quick
+from ._errors import StateError
+from ._ffi import Handle, lib
+
+
+def on_event_loop() -> bool:
+    """Whether an event loop runs on this thread."""
+    asyncio = sys.modules.get("asyncio")  # which runs none if nobody has imported it
+    if asyncio is None:
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class StopToken:
@@ -14,11 +30,14 @@ class StopToken:
     Any thread may use it, as long as it likes.
     """
 
-    __slots__ = ("_handle", "_known", "_latch")
+    __slots__ = ("_handle", "_known", "_latch", "_since", "grace")
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, grace: float | None) -> None:
+        #: The group's grace, in seconds; None: it waits for ever.
+        self.grace = grace
         self._handle = handle
         self._known = False
+        self._since = 0.0
         # Held until the group stops. Each waiter that gets it hands it on: they
         # wake one after another, since thousands at once would fight for the GIL.
         self._latch = threading.Lock()
@@ -26,21 +45,52 @@ class StopToken:
 
     def is_set(self) -> bool:
         """Whether stopping has begun."""
-        return self._known or quick.rg_stopping(self._handle.pointer) == 1
+        return self._known or lib.rg_stopping(self._handle.pointer) == 1
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the group stops, at most `timeout` seconds (None: for ever).
 
         Returns whether it is stopping: a sleep that ends when it should.
+
+        StateError on the thread of an event loop, which it would block, and with it
+        the group's stop: there, `await stop.wait_async()`. A timeout of 0 is fine.
         """
         if self.is_set():
             return True
+        if (timeout is None or timeout > 0) and on_event_loop():
+            raise StateError(
+                "stop.wait() would block the event loop that runs on this thread, for "
+                "ever: use `await stop.wait_async()`, with asyncio.wait_for for a timeout"
+            )
         # What a lock can wait for is bounded; nobody waits for 292 years.
         limit = -1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
         if self._latch.acquire(timeout=limit):
             self._latch.release()
             return True
         return self.is_set()
+
+    async def wait_async(self) -> None:
+        """Waits until the group stops, in a coroutine. Any event loop."""
+        import asyncio
+
+        if self.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+        fd = os.dup(self.fileno())  # a loop has one reader a descriptor, and many wait
+        loop.add_reader(fd, stopped.set)
+        try:
+            await stopped.wait()
+        finally:
+            loop.remove_reader(fd)
+            os.close(fd)
+
+    def time_left(self) -> float | None:
+        """Seconds of the grace that are left, all of them before stopping began, and 0
+        when it is over. None: there is no grace."""
+        if self.grace is None or not self._known:
+            return self.grace
+        return max(0.0, self.grace - (time.monotonic() - self._since))
 
     def fileno(self) -> int:
         """A descriptor that is readable once the group stops, for select and poll.
@@ -52,6 +102,7 @@ class StopToken:
     def _set(self) -> None:
         """Stopping began. Any number of times, by whoever learns of it first."""
         if not self._known:
+            self._since = time.monotonic()
             self._known = True
             try:
                 self._latch.release()

@@ -1,0 +1,117 @@
+"""An actor, and what it says of its end."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Union
+
+from . import _ffi
+from ._errors import Failure
+from ._ffi import Handle, lib
+from ._signals import SignalActor
+
+INT_MIN, INT_MAX = -(2**31), 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Code:
+    """What an execute returns to end with a code: `return Code(3)`.
+
+    A plain int is no code, since many functions return one that means something
+    else, `sys.stdout.write` for example.
+
+    code: a C int; 0 is a clean return. ValueError if it is none.
+    message: for the cause and the report.
+    """
+
+    code: int
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.code, bool) or not isinstance(self.code, int):
+            raise TypeError(f"code is {self.code!r}; it is an int")
+        if not INT_MIN <= self.code <= INT_MAX:
+            raise ValueError(f"code is {self.code}; it must be a C int")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a group stops (rule 4); every interrupt is handed it."""
+
+    #: What ended it: 0 is a clean return.
+    code: int
+    #: The name of the actor that returned first; None: stopped from outside.
+    actor: str | None
+    #: What that actor said of it, or "".
+    message: str
+    #: The actor's, in order of addition; -1: stopped from outside.
+    index: int
+    #: What the actor raised, with its traceback, or None.
+    exception: BaseException | None = None
+
+
+@dataclass(eq=False)
+class Actor:
+    """One actor of Python's."""
+
+    name: str
+    execute: Callable[..., Any]
+    #: None: nothing to do, or for a coroutine: it is cancelled.
+    interrupt: Callable[..., Any] | None
+    coroutine: bool = False
+    takes_stop: bool = False
+    takes_cause: bool = True
+    #: What its execute, and its interrupt, raised.
+    exception: BaseException | None = None
+    complaint: BaseException | None = None
+    #: Its execute returned, but the end of its thread outlasted the grace.
+    thread_stuck: bool = False
+
+    def returned(self, value: object) -> tuple[int, bytes | None]:
+        """The code and the message of what its execute returned."""
+        if isinstance(value, Code):
+            return value.code, _ffi.encode(value.message) if value.message else None
+        if isinstance(value, enum.IntEnum):
+            try:
+                return Code(value.value).code, _ffi.encode(value.name)
+            except ValueError as error:
+                return self.raised(error)
+        return 0, None
+
+    def raised(self, error: BaseException) -> tuple[int, bytes | None]:
+        """The same of what it raised."""
+        self.exception = error
+        if isinstance(error, Failure) and INT_MIN <= error.code <= INT_MAX:
+            return error.code, describe(error)
+        return _ffi.RG_EPANIC, describe(error)
+
+
+#: None: an actor of C's.
+Entry = Union[Actor, SignalActor, None]
+
+
+def describe(error: BaseException | None) -> bytes | None:
+    if error is None:
+        return None
+    try:
+        said = str(error.message if isinstance(error, Failure) else error)
+    except Exception:  # its own __str__ fails
+        said = "(it can't say what)"
+    if not isinstance(error, Failure):
+        said = type(error).__name__ + (f": {said}" if said else "")
+    return _ffi.encode(said)
+
+
+def cause_of(handle: Handle, actors: Sequence[Entry]) -> Cause | None:
+    pointer = lib.rg_get_cause(handle.pointer)
+    if not pointer:
+        return None
+    cause = pointer.contents
+    actor = actors[cause.index] if 0 <= cause.index < len(actors) else None
+    if isinstance(actor, SignalActor):
+        actor.heard(cause.code)
+    name = None if cause.actor is None else _ffi.text(cause.actor)
+    error = None if actor is None else actor.exception
+    return Cause(cause.code, name, _ffi.text(cause.message), cause.index, error)

@@ -1,0 +1,285 @@
+"""Coroutine actors, in the caller's event loop or in one of the group's own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ._actor import Actor
+from ._run import FRAMES, join, spawn
+
+if TYPE_CHECKING:
+    from ._run import Run
+
+if sys.version_info >= (3, 11):
+    Runner = asyncio.Runner
+else:
+
+    class Runner:
+        """What asyncio.Runner is since Python 3.11, as far as it is needed here."""
+
+        def __init__(self) -> None:
+            self._loop = asyncio.new_event_loop()
+
+        def get_loop(self) -> asyncio.AbstractEventLoop:
+            return self._loop
+
+        def close(self) -> None:
+            """As asyncio.run ends a loop."""
+            loop = self._loop
+            try:
+                tasks = asyncio.all_tasks(loop)
+                for task in tasks:
+                    task.cancel()
+                loop.run_until_complete(wait_for_all(tasks))
+                loop.run_until_complete(loop.shutdown_asyncgens())
+                loop.run_until_complete(loop.shutdown_default_executor())
+            finally:
+                loop.close()
+
+    async def wait_for_all(tasks: set[asyncio.Task[Any]]) -> None:
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in tasks:
+            if not task.cancelled() and task.exception() is not None:
+                asyncio.get_running_loop().call_exception_handler(
+                    {
+                        "message": "unhandled exception at the end of the event loop",
+                        "exception": task.exception(),
+                        "task": task,
+                    }
+                )
+
+
+class Coroutines:
+    """The coroutine actors of a run in the caller's loop, which outlives the run."""
+
+    run: Run
+    #: Of the thread of the loop.
+    thread_id = 0
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.loop = loop
+        self.tasks: dict[int, asyncio.Task[Any]] = {}
+        #: Of actors and of interrupts that run.
+        self.pending: set[asyncio.Future[Any]] = set()
+        #: Is called in the loop after each report to the library.
+        self.reported: Callable[[], None] = lambda: None
+
+    def prepare(self, run: Run, context: contextvars.Context) -> None:
+        """Before the start: gets what may not be had. On the driver's thread."""
+        self.run = run
+        self.context = context
+
+    def start(self) -> None:
+        """Starts them. On the driver's thread."""
+        self.call(self.start_tasks)
+
+    def interrupt(self, index: int) -> None:
+        """Has one interrupted in the loop. On the driver's thread."""
+        # By way of the loop's queue twice: the first steps of the tasks are queued
+        # when `start_tasks` is called. A task that is cancelled before its first step
+        # never begins, and would break rule 3.
+        self.call(self.soon, index)
+
+    def leave(self) -> None:
+        """The run is over, or does not begin. On the driver's thread."""
+
+    def ended(self, end: float | None) -> bool:
+        """Waits until the loop has ended, if that is the group's to do."""
+        return True
+
+    def is_mine(self, index: int) -> bool:
+        actor = self.run.actors[index]
+        return isinstance(actor, Actor) and actor.coroutine
+
+    def left(self) -> str:
+        """What keeps the loop from ending."""
+        assert self.loop is not None
+        tasks = asyncio.all_tasks(self.loop)
+        names = [getattr(t.get_coro(), "__qualname__", t.get_name()) for t in tasks]
+        return f"tasks: {', '.join(names)}" if names else "its end"
+
+    def stack(self, index: int, frames: Mapping[int, FrameType]) -> str:
+        """Where a coroutine is, as a traceback's text."""
+        task = self.tasks.get(index)
+        if task is None or self.loop is None:
+            return ""
+        if asyncio.current_task(self.loop) is task and self.thread_id in frames:
+            return "".join(traceback.format_stack(frames[self.thread_id])[-FRAMES:])
+        text, waits = "", getattr(task.get_coro(), "cr_await", None)
+        while (frame := getattr(waits, "cr_frame", None)) is not None:
+            text += traceback.format_stack(frame, 1)[-1]
+            waits = getattr(waits, "cr_await", None)
+        return text
+
+    def call(self, function: Callable[..., object], *arguments: Any) -> None:
+        assert self.loop is not None
+        try:
+            self.loop.call_soon_threadsafe(function, *arguments, context=self.context)
+        except RuntimeError:  # closed by the caller, who did not wait for the run
+            pass
+
+    # ---- in the loop ----
+
+    def start_tasks(self) -> None:
+        self.thread_id = threading.get_ident()
+        for index in range(len(self.run.actors)):
+            if self.is_mine(index):
+                actor = self.run.actors[index]
+                assert isinstance(actor, Actor) and self.loop is not None
+                task = self.loop.create_task(self.execute(actor), name=actor.name)
+                self.tasks[index] = task
+                self.pending.add(task)
+                task.add_done_callback(self.done(index))
+
+    async def execute(self, actor: Actor) -> tuple[int, bytes | None]:
+        try:
+            arguments = (self.run.stop,) if actor.takes_stop else ()
+            return actor.returned(await actor.execute(*arguments))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            # SystemExit and KeyboardInterrupt too: a task that raises them ends the
+            # loop, under all other actors.
+            return actor.raised(error)
+
+    def done(self, index: int) -> Callable[[asyncio.Task[Any]], None]:
+        def report(task: asyncio.Task[Any]) -> None:
+            self.pending.discard(task)
+            actor = self.run.actors[index]
+            assert isinstance(actor, Actor)
+            if not task.cancelled():
+                outcome = task.result()
+            elif self.run.stop.is_set():  # as it was told to
+                outcome = 0, b"cancelled"
+            else:
+                outcome = actor.raised(asyncio.CancelledError())
+            self.run.returned(index, *outcome)
+            self.reported()
+
+        return report
+
+    def soon(self, index: int) -> None:
+        assert self.loop is not None
+        self.loop.call_soon(self.interrupt_here, index)
+
+    def interrupt_here(self, index: int) -> None:
+        actor = self.run.actors[index]
+        assert isinstance(actor, Actor) and self.loop is not None
+        if actor.interrupt is None:
+            self.tasks[index].cancel()
+        else:
+            result = self.run.call_interrupt(index)
+            if asyncio.iscoroutine(result):
+                task = self.loop.create_task(self.await_interrupt(actor, result))
+                self.pending.add(task)
+                task.add_done_callback(lambda task: self.interrupted(index, task))
+                return
+        self.interrupted(index)
+
+    async def await_interrupt(
+        self, actor: Actor, result: Coroutine[Any, Any, Any]
+    ) -> None:
+        try:
+            await result
+        except BaseException as error:
+            actor.complaint = error
+
+    def interrupted(self, index: int, task: asyncio.Task[Any] | None = None) -> None:
+        if task is not None:
+            self.pending.discard(task)
+        self.run.interrupted(index)
+        self.reported()
+
+
+class Driven(Coroutines):
+    """All actors are coroutines in the caller's loop, which drives the run as well."""
+
+    timer: asyncio.TimerHandle | None = None
+
+    def drive(self, run: Run, context: contextvars.Context) -> None:
+        assert self.loop is not None
+        self.run = run
+        self.advance(run.start(context))
+        if not run.over:
+            self.loop.add_reader(run.wakes, self.advance)
+            self.reported = self.advance  # rather than when the descriptor says so
+
+    def call(self, function: Callable[..., object], *arguments: Any) -> None:
+        function(*arguments)
+
+    def advance(self, wait: int | None = None) -> None:
+        assert self.loop is not None
+        run = self.run
+        if run.over:
+            return
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        try:
+            wait = run.advance() if wait is None else wait
+        except BaseException as error:
+            run.end(error)
+        if run.over:
+            self.loop.remove_reader(run.wakes)
+        elif wait is not None and wait >= 0:
+            self.timer = self.loop.call_later(wait / 1e9, self.advance)
+
+
+class OwnLoop(Coroutines):
+    """Coroutine actors of a blocking run: in a loop on a thread of the group's."""
+
+    thread: threading.Thread | None = None
+    over: asyncio.Future[None]
+
+    def prepare(self, run: Run, context: contextvars.Context) -> None:
+        super().prepare(run, context)
+        self.runner = Runner()
+        self.loop = self.runner.get_loop()
+        self.over = self.loop.create_future()
+        try:
+            self.thread = spawn("rungroup-loop", self.work, context)
+        except BaseException:
+            self.runner.close()
+            raise
+
+    def leave(self) -> None:
+        if self.thread is not None:
+            self.call(self.let_go)
+
+    def let_go(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
+
+    def ended(self, end: float | None) -> bool:
+        return self.thread is None or join(self.thread, end)
+
+    def work(self, context: contextvars.Context) -> None:
+        with self.run.gate:
+            pass
+        assert self.loop is not None
+        asyncio.set_event_loop(self.loop)
+        stay: asyncio.Task[None] | None = None
+        try:
+            while not (stay and stay.done()) and not self.loop.is_closed():
+                try:
+                    stay = stay or context.run(self.loop.create_task, self.stay())
+                    self.loop.run_until_complete(stay)
+                except BaseException as error:
+                    # A child task or a callback raised SystemExit, or stopped the
+                    # loop. asyncio.run would end there; the actors are stopped in
+                    # order first.
+                    self.run.stop_for(error)
+        finally:
+            self.runner.close()
+
+    async def stay(self) -> None:
+        await self.over
+        while self.pending:
+            await asyncio.wait(self.pending)
