@@ -79,13 +79,13 @@ def memory():
 
 
 def rungroup_run(cycle, an_event_each):
-    from rungroup import Group
+    from rungroup import Code, Group
 
     group = Group()
 
     def first():
         cycle.await_threads()
-        return 7
+        return Code(7)
 
     def blocks(stop):
         cycle.note_thread()
