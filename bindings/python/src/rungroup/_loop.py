@@ -85,7 +85,15 @@ class Coroutines:
         # By way of the loop's queue twice: the first steps of the tasks are queued
         # when `start_tasks` is called. A task that is cancelled before its first step
         # never begins, and would break rule 3.
-        self.call(self.soon, index)
+        actor = self.run.actors[index]
+        assert isinstance(actor, Actor)
+        if actor.interrupt is not None:
+            self.call(self.soon, self.call_interrupt, index)
+        else:
+            self.call(self.soon, self.cancel, index)
+            # Not when it is done: a loop that is busy would hold up the interrupts of
+            # all others.
+            self.run.interrupted(index)
 
     def leave(self) -> None:
         """The run is over, or does not begin. On the driver's thread."""
@@ -165,23 +173,23 @@ class Coroutines:
 
         return report
 
-    def soon(self, index: int) -> None:
+    def soon(self, function: Callable[[int], None], index: int) -> None:
         assert self.loop is not None
-        self.loop.call_soon(self.interrupt_here, index)
+        self.loop.call_soon(function, index)
 
-    def interrupt_here(self, index: int) -> None:
+    def cancel(self, index: int) -> None:
+        self.tasks[index].cancel()
+
+    def call_interrupt(self, index: int) -> None:
         actor = self.run.actors[index]
         assert isinstance(actor, Actor) and self.loop is not None
-        if actor.interrupt is None:
-            self.tasks[index].cancel()
+        result = self.run.call_interrupt(index)
+        if asyncio.iscoroutine(result):
+            task = self.loop.create_task(self.await_interrupt(actor, result))
+            self.pending.add(task)
+            task.add_done_callback(lambda task: self.interrupted(index, task))
         else:
-            result = self.run.call_interrupt(index)
-            if asyncio.iscoroutine(result):
-                task = self.loop.create_task(self.await_interrupt(actor, result))
-                self.pending.add(task)
-                task.add_done_callback(lambda task: self.interrupted(index, task))
-                return
-        self.interrupted(index)
+            self.interrupted(index)
 
     async def await_interrupt(
         self, actor: Actor, result: Coroutine[Any, Any, Any]

@@ -39,6 +39,8 @@ class Wakeup:
             os.set_blocking(writer, False)
             Wakeup._pipes = (reader, writer, os.getpid())
         self.reader, self.writer, _ = Wakeup._pipes
+        self.poller = select.poll()
+        self.poller.register(self.reader, select.POLLIN)
         self.previous = signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
         return self
 
@@ -57,10 +59,19 @@ class Wakeup:
     def wait(self, timeout: float | None = None) -> bool:
         """Until `notify` or a signal, whose handler may raise. False: after so many
         seconds."""
-        if timeout is not None and not select.select([self.reader], [], [], timeout)[0]:
+        # Looks before it reads: a handler that raises leaves what came to `heard`.
+        if not self.poller.poll(None if timeout is None else timeout * 1000):
             return False
         self.hand_on(os.read(self.reader, 4096))
         return True
+
+    def heard(self) -> set[int]:
+        """The signals that came, when a handler has raised."""
+        if not self.poller.poll(0):
+            return set()
+        data = os.read(self.reader, 4096)
+        self.hand_on(data)
+        return set(data)
 
     def hand_on(self, data: bytes) -> None:
         signals = data.replace(b"\0", b"")
@@ -88,6 +99,9 @@ class Bell:
 
     def wait(self, timeout: float | None = None) -> bool:
         return self.lock.acquire(timeout=-1 if timeout is None else timeout)
+
+    def heard(self) -> set[int]:
+        return set()
 
     def notify(self) -> None:
         """Ends the wait. Any thread."""
