@@ -14,7 +14,7 @@ import threading
 import urllib.request
 
 import pytest
-from conftest import ROOT, WATCHDOG, python
+from conftest import ROOT, WATCHDOG, python, shared_library
 
 from rungroup import (
     Code,
@@ -415,8 +415,7 @@ int join(rg_group *given) {
 def test_native_actors(tmp_path):
     source, library = tmp_path / "native.c", tmp_path / "native.so"
     source.write_text(NATIVE)
-    lib = ROOT / "build/lib"
-    flags = [f"-I{ROOT / 'include'}", f"-L{lib}", "-lrungroup", f"-Wl,-rpath,{lib}"]
+    flags = [f"-I{ROOT / 'include'}", shared_library()]
     command = ["cc", "-shared", "-fPIC", source, "-o", library, *flags]
     subprocess.run(command, check=True)
     join = ctypes.CDLL(str(library)).join

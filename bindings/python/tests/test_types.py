@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import SOURCE
 
-PROGRAM = '''
+PROGRAM = """
 import asyncio
 import functools
 import logging
@@ -81,7 +81,7 @@ Code("3")  # wrong
 code: int = group.main()
 done: bool = group.wait(1.0)
 done = group.wait("1")  # wrong
-'''
+"""
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="needs mypy")
@@ -93,7 +93,7 @@ def test_mypy(tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, "MYPYPATH": str(ROOT / "bindings/python/src")},
+        env={**os.environ, "MYPYPATH": str(SOURCE)},
     )
     found = {int(line) for line in re.findall(r":(\d+): error", done.stdout)}
     lines = PROGRAM.splitlines()
