@@ -41,8 +41,25 @@
 #define RUNGROUP_H
 
 #include <poll.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+
+/* The compiler's checks: of an error that nobody looks at, of a call that does not
+ * return, of a format. */
+#if defined(__GNUC__)
+#define RG_MUST_USE __attribute__((warn_unused_result))
+#define RG_NO_RETURN __attribute__((noreturn))
+#define RG_PRINTF(text, first) __attribute__((format(printf, text, first)))
+#else
+#define RG_MUST_USE
+#define RG_NO_RETURN
+#define RG_PRINTF(text, first)
+#endif
+
+/* An rg_actor without anything but its size: rg_actor actor = RG_ACTOR_INIT; */
+#define RG_ACTOR_INIT {sizeof(rg_actor), NULL, NULL, NULL, NULL, NULL, 0}
 
 /**
  * No error.
@@ -515,10 +532,30 @@ struct rg_group *rg_new(void);
  * Returns 0, RG_EINVAL, RG_ESTATE or RG_ENOMEM.
  * Any thread may call it.
  */
+RG_MUST_USE
 int rg_add(struct rg_group *group,
            rg_execute_fn execute,
            rg_interrupt_fn interrupt,
            void *userdata);
+
+/**
+ * Adds an actor with a name: as rg_add.
+ *
+ * @param group      the group, which has not been run.
+ * @param name       for the report, and the thread's; copied; UTF-8 of at most 255
+ *                   bytes, another one is RG_EINVAL; NULL: "actor-<index>".
+ * @param execute    does the work; NULL is RG_EINVAL.
+ * @param interrupt  as for rg_add.
+ * @param userdata   as for rg_add.
+ *
+ * Returns 0, RG_EINVAL, RG_ESTATE or RG_ENOMEM. Any thread may call it.
+ */
+RG_MUST_USE
+int rg_add_named(struct rg_group *group,
+                 const char *name,
+                 rg_execute_fn execute,
+                 rg_interrupt_fn interrupt,
+                 void *userdata);
 
 /**
  * Adds an actor with a name, a release function, a stack size.
@@ -531,7 +568,7 @@ int rg_add(struct rg_group *group,
  * Returns 0: release will be called once (rule 13); or RG_EINVAL, RG_ESTATE,
  * RG_ENOMEM: the userdata is still the caller's. Any thread may call it.
  */
-int rg_add_actor(struct rg_group *group, const struct rg_actor *actor);
+RG_MUST_USE int rg_add_actor(struct rg_group *group, const struct rg_actor *actor);
 
 /**
  * An interrupt that does nothing: for actors that watch rg_wait_stop,
@@ -554,6 +591,7 @@ void rg_interrupt_none(const struct rg_cause *cause, void *userdata);
  *
  * Returns as rg_add_actor does. Any thread may call it.
  */
+RG_MUST_USE
 int rg_add_async(struct rg_group *group,
                  const char *name,
                  rg_start_fn start,
@@ -622,7 +660,7 @@ int rg_run(struct rg_group *group);
  * Returns 0, and rg_wait must follow at some time before rg_free; or RG_ESPAWN,
  * RG_ENOMEM (nothing was started), RG_ESTATE, RG_EINVAL. Any thread may call it.
  */
-int rg_start(struct rg_group *group);
+RG_MUST_USE int rg_start(struct rg_group *group);
 
 /**
  * A descriptor that is readable once rg_wait would not block.
@@ -749,7 +787,7 @@ int rg_poll(struct rg_group *group, struct pollfd *fds, size_t count, int64_t ti
  *
  * Returns 0, RG_EINVAL, RG_ESTATE or RG_ENOMEM. Any thread may call it.
  */
-int rg_add_signals(struct rg_group *group, const int *signals, size_t count);
+RG_MUST_USE int rg_add_signals(struct rg_group *group, const int *signals, size_t count);
 
 /**
  * Whether the signal actors added from now on also hand a signal on to the
@@ -788,7 +826,7 @@ int rg_listens(int signal);
  *
  * Returns 0, RG_EINVAL, RG_ESTATE or RG_ENOMEM. Any thread may call it.
  */
-int rg_add_systemd(struct rg_group *group);
+RG_MUST_USE int rg_add_systemd(struct rg_group *group);
 
 /**
  * Has the group's events told to a function: one at a time and in order.
@@ -916,6 +954,38 @@ size_t rg_format_summary(const struct rg_summary *summary,
 const char *rg_strerror(int code);
 
 /**
+ * The name of an error, "RG_EINVAL" say.
+ *
+ * @param code  any int.
+ *
+ * Returns a constant text; NULL: it is no error of the library's. Any thread may call
+ * it.
+ */
+const char *rg_error_name(int code);
+
+/**
+ * Why the last call of this thread was refused, as a sentence: the function, which
+ * argument or actor, and what the system said. For the log, right after a function
+ * has returned an error; a call that succeeds does not change it.
+ *
+ * Returns the text, valid until the next refusal on this thread; "" before the first.
+ * Any thread may call it.
+ */
+const char *rg_last_error(void);
+
+/**
+ * Writes the report as text to a descriptor: rg_format_report for those who want to
+ * see it.
+ *
+ * @param group  the group.
+ * @param fd     2, for stderr, say; written to until all is there.
+ *
+ * Returns 0; RG_EINVAL: a bad handle, or nothing can be written there. Any thread may
+ * call it.
+ */
+int rg_print_report(const struct rg_group *group, int fd);
+
+/**
  * Ends the process at once, with what was printed: for main, when actors are
  * stuck (RG_ETIMEDOUT), since exit would destroy what they still use. Flushes
  * stdout and stderr, unless a thread is in a printf to it, and waits a second at
@@ -923,7 +993,12 @@ const char *rg_strerror(int code);
  *
  * @param code  the process's exit status.
  */
-void rg_exit(int code);
+void rg_exit(int code) RG_NO_RETURN;
+
+/**
+ * The library's version as a number, to be compared with RG_VERSION_NUMBER.
+ */
+int rg_version_number(void);
 
 /**
  * The library's version, "0.1.0" say: a constant text.
@@ -945,7 +1020,7 @@ const char *rg_version(void);
  *
  * Returns 0, RG_EINVAL, RG_ESTATE or RG_ENOMEM. Any thread may call it.
  */
-int rg_drive_add(struct rg_group *group, const char *name);
+RG_MUST_USE int rg_drive_add(struct rg_group *group, const char *name);
 
 /**
  * Begins a run that the host drives: the library's actors are started, and the
@@ -957,7 +1032,7 @@ int rg_drive_add(struct rg_group *group, const char *name);
  * Returns 0; RG_ESPAWN, RG_ENOMEM (nothing was started), RG_ESTATE, RG_EINVAL.
  * Any thread may call it.
  */
-int rg_drive_begin(struct rg_group *group);
+RG_MUST_USE int rg_drive_begin(struct rg_group *group);
 
 /**
  * Reports that a driven actor's execute has returned. It only posts that: it
@@ -1019,3 +1094,30 @@ int rg_drive_fd(struct rg_group *group);
 #endif  // __cplusplus
 
 #endif  /* RUNGROUP_H */
+
+
+#ifndef RG_FAILF
+#define RG_FAILF
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * rg_fail with a text as of printf: `return rg_failf(1, "cannot open %s", path);`.
+ * What is longer than 1,023 bytes is cut.
+ */
+RG_PRINTF(2, 3) static inline int rg_failf(int code, const char *format, ...) {
+    char message[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    return rg_fail(code, message);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* RG_FAILF */

@@ -19,6 +19,10 @@
 #ifndef RUNGROUP_HPP
 #define RUNGROUP_HPP
 
+#if __cplusplus < 201703L
+#error "rungroup.hpp needs C++17 or later: compile with -std=c++17"
+#endif
+
 #include <rungroup.h>
 
 #include <chrono>

@@ -4,6 +4,7 @@
 
 use crate::error::Error;
 use crate::machine::{self, EventKind, Order, Record};
+use crate::text::because;
 use libc::{c_char, c_int, c_void};
 use std::ffi::CStr;
 
@@ -388,5 +389,10 @@ pub fn order(number: c_int) -> Result<Order, Error> {
     [Order::Added, Order::Reverse, Order::Staged]
         .into_iter()
         .find(|&order| rg_order::from(order) as c_int == number)
-        .ok_or(Error::Invalid)
+        .ok_or_else(|| {
+            because(
+                Error::Invalid,
+                format_args!("{number} is no order of interrupts"),
+            )
+        })
 }

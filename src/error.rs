@@ -73,6 +73,20 @@ impl Error {
         }
     }
 
+    /// Its constant's name in C.
+    pub const fn name(self) -> &'static std::ffi::CStr {
+        match self {
+            Error::Invalid => c"RG_EINVAL",
+            Error::State => c"RG_ESTATE",
+            Error::Memory => c"RG_ENOMEM",
+            Error::Spawn => c"RG_ESPAWN",
+            Error::TimedOut => c"RG_ETIMEDOUT",
+            Error::Panic => c"RG_EPANIC",
+            Error::Abi => c"RG_EABI",
+            Error::Unsupported => c"RG_ENOTSUP",
+        }
+    }
+
     /// The failure with this number.
     pub fn from_code(code: i32) -> Option<Error> {
         Error::ALL.into_iter().find(|error| error.code() == code)

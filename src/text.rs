@@ -1,7 +1,47 @@
 //! Text that crosses to C: UTF-8, ended by a NUL.
 
 use crate::error::Error;
-use std::ffi::{CStr, CString};
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, CString, c_char};
+
+/// Of the buffer of a reason, for the function's name.
+const PREFIX: usize = 24;
+
+thread_local! {
+    /// What [`because`] said on this thread. A buffer, and nothing that needs a
+    /// destructor: to register one takes memory, without which the process aborts.
+    static REASON: RefCell<[u8; 256]> = const { RefCell::new([0; 256]) };
+    /// Whether it was not asked for yet.
+    static ANY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The error, of which the reason is kept for whoever asks on this thread: what is
+/// wrong with which argument, or what the system said. Cut if it is long.
+pub fn because(error: Error, reason: std::fmt::Arguments) -> Error {
+    REASON.with(|kept| {
+        let mut kept = kept.borrow_mut();
+        let room = &mut kept[PREFIX..];
+        let length = room.len() - 1;
+        room.fill(0);
+        let _ = std::io::Write::write_fmt(&mut &mut room[..length], reason);
+    });
+    ANY.with(|any| any.set(true));
+    error
+}
+
+/// "function: " and what [`because`] kept for it, until it keeps something else.
+pub fn reason(function: &str) -> Option<*const c_char> {
+    if !ANY.with(|any| any.replace(false)) {
+        return None;
+    }
+    REASON.with(|kept| {
+        let mut kept = kept.borrow_mut();
+        let start = PREFIX.checked_sub(function.len() + 2)?;
+        kept[start..PREFIX - 2].copy_from_slice(function.as_bytes());
+        kept[PREFIX - 2..PREFIX].copy_from_slice(b": ");
+        Some(kept[start..].as_ptr().cast())
+    })
+}
 
 /// The text as a C string; a NUL inside it becomes U+FFFD, so that nothing
 /// after it is lost.
@@ -33,10 +73,22 @@ pub const NAME_LIMIT: usize = 255;
 
 /// A copy of an actor's name, if it is one: UTF-8, and not too long.
 pub fn name(name: &CStr) -> Result<CString, Error> {
-    if name.count_bytes() > NAME_LIMIT || name.to_str().is_err() {
-        return Err(Error::Invalid);
+    if name.count_bytes() > NAME_LIMIT {
+        return Err(too_long());
+    }
+    if name.to_str().is_err() {
+        return Err(because(
+            Error::Invalid,
+            format_args!("the name is not UTF-8"),
+        ));
     }
     copy(name)
+}
+
+/// Of a name.
+pub fn too_long() -> Error {
+    let reason = format_args!("the name has more than {NAME_LIMIT} bytes");
+    because(Error::Invalid, reason)
 }
 
 /// A copy, or an error where there is no memory for it: `to_owned` would abort.
@@ -74,6 +126,7 @@ pub fn prefix(text: &str, limit: usize) -> &str {
 }
 
 #[cfg(test)]
+#[allow(unsafe_code)]
 mod tests {
     use super::*;
 
@@ -87,6 +140,17 @@ mod tests {
         assert_eq!(prefix("naïve", 3), "na");
         assert_eq!(prefix("naïve", 4), "naï");
         assert_eq!(prefix("naïve", 99), "naïve");
+    }
+
+    #[test]
+    fn a_reason_is_told_once() {
+        let error = because(Error::Invalid, format_args!("{} is wrong", 7));
+        assert_eq!(error, Error::Invalid);
+        let said = reason("rg_drive_interrupted").unwrap();
+        // SAFETY: a C string of this thread's.
+        let said = unsafe { CStr::from_ptr(said) };
+        assert_eq!(said, c"rg_drive_interrupted: 7 is wrong");
+        assert_eq!(reason("rg_add"), None);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use libc::{c_char, c_int};
 ///
 /// Returns 0, RG_EINVAL, RG_ESTATE or RG_ENOMEM. Any thread may call it.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rg_drive_add(group: *mut rg_group, name: *const c_char) -> c_int {
     // SAFETY: see `via`.
     unsafe { via(group, |t| (t.drive_add)(group, name)) }
@@ -43,6 +44,7 @@ pub(super) unsafe fn drive_add(core: &Arc<Core>, name: *const c_char) -> Result<
 /// Returns 0; RG_ESPAWN, RG_ENOMEM (nothing was started), RG_ESTATE, RG_EINVAL.
 /// Any thread may call it.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rg_drive_begin(group: *mut rg_group) -> c_int {
     // SAFETY: see `via`.
     unsafe { via(group, |t| (t.drive_begin)(group)) }

@@ -1,7 +1,7 @@
 //! A group: made, given its actors, run, freed.
 
 use super::table::head;
-use super::{boundary, deadline, read_message, read_name, sized, via};
+use super::{boundary, deadline, null, read_message, read_name, sized, via};
 use crate::abi::{
     self, rg_actor, rg_cause, rg_completion, rg_execute_fn, rg_group, rg_interrupt_fn,
     rg_release_fn, rg_start_fn,
@@ -14,6 +14,7 @@ use crate::run::core::{Core, Driver};
 use crate::run::failure;
 use crate::sync::Arc;
 use crate::sys::memory::{Room, try_box};
+use crate::text;
 use libc::{c_char, c_int, c_void};
 use std::ffi::CString;
 use std::ptr;
@@ -24,7 +25,7 @@ use std::ptr;
 /// Any thread may call it.
 #[unsafe(no_mangle)]
 pub extern "C" fn rg_new() -> *mut rg_group {
-    boundary(|| {
+    boundary("rg_new", || {
         // An `Arc` aborts without memory, so that is asked for first, with the
         // counts that it keeps beside its value.
         let group = Room::<(usize, usize, Core)>::new().ok_or(Error::Memory)?;
@@ -47,15 +48,39 @@ pub extern "C" fn rg_new() -> *mut rg_group {
 /// Returns 0, RG_EINVAL, RG_ESTATE or RG_ENOMEM.
 /// Any thread may call it.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rg_add(
     group: *mut rg_group,
     execute: rg_execute_fn,
     interrupt: rg_interrupt_fn,
     userdata: *mut c_void,
 ) -> c_int {
+    // SAFETY: see `via`.
+    unsafe { rg_add_named(group, ptr::null(), execute, interrupt, userdata) }
+}
+
+/// Adds an actor with a name: as rg_add.
+///
+/// @param group      the group, which has not been run.
+/// @param name       for the report, and the thread's; copied; UTF-8 of at most 255
+///                   bytes, another one is RG_EINVAL; NULL: "actor-<index>".
+/// @param execute    does the work; NULL is RG_EINVAL.
+/// @param interrupt  as for rg_add.
+/// @param userdata   as for rg_add.
+///
+/// Returns 0, RG_EINVAL, RG_ESTATE or RG_ENOMEM. Any thread may call it.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rg_add_named(
+    group: *mut rg_group,
+    name: *const c_char,
+    execute: rg_execute_fn,
+    interrupt: rg_interrupt_fn,
+    userdata: *mut c_void,
+) -> c_int {
     let actor = rg_actor {
         size: size_of::<rg_actor>(),
-        name: ptr::null(),
+        name,
         execute,
         interrupt,
         userdata,
@@ -76,6 +101,7 @@ pub unsafe extern "C" fn rg_add(
 /// Returns 0: release will be called once (rule 13); or RG_EINVAL, RG_ESTATE,
 /// RG_ENOMEM: the userdata is still the caller's. Any thread may call it.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rg_add_actor(group: *mut rg_group, actor: *const rg_actor) -> c_int {
     // SAFETY: see `via`.
     unsafe { via(group, |t| (t.add_actor)(group, actor, failure::take)) }
@@ -90,9 +116,12 @@ pub(super) unsafe fn add_actor(
     const SANE: usize = 4096;
     // SAFETY: NULL, or the caller's structure that begins with its size.
     let given = unsafe { sized(actor)? };
-    let execute = given.execute.filter(|_| given.size <= SANE);
+    if given.size > SANE {
+        let reason = format_args!("the structure's size is {}: was it set?", given.size);
+        return Err(text::because(Error::Invalid, reason));
+    }
     let calls = Calls {
-        interrupt: given.interrupt.ok_or(Error::Invalid)?,
+        interrupt: given.interrupt.ok_or_else(no_interrupt)?,
         userdata: given.userdata,
         take_failure,
         name: ptr::null(),
@@ -101,11 +130,15 @@ pub(super) unsafe fn add_actor(
     let name = unsafe { read_name(given.name)? };
     let actor = Actor {
         calls,
-        work: Work::Thread(execute.ok_or(Error::Invalid)?),
+        work: Work::Thread(given.execute.ok_or_else(|| null("execute"))?),
         release: given.release,
         stack_size: given.stack_size,
     };
     add(core, name, actor)
+}
+
+fn no_interrupt() -> Error {
+    null("interrupt (rg_interrupt_none is one that does nothing)")
 }
 
 fn add(core: &Core, name: Option<CString>, actor: Actor) -> Result<c_int, Error> {
@@ -140,6 +173,7 @@ pub unsafe extern "C-unwind" fn rg_interrupt_none(cause: *const rg_cause, userda
 ///
 /// Returns as rg_add_actor does. Any thread may call it.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rg_add_async(
     group: *mut rg_group,
     name: *const c_char,
@@ -166,8 +200,8 @@ pub(super) unsafe fn add_async(
     release: rg_release_fn,
     take_failure: TakeFailure,
 ) -> Result<c_int, Error> {
-    let start = start.ok_or(Error::Invalid)?;
-    let interrupt = interrupt.ok_or(Error::Invalid)?;
+    let start = start.ok_or_else(|| null("start"))?;
+    let interrupt = interrupt.ok_or_else(no_interrupt)?;
     // SAFETY: NULL or a C string, by the caller's promise.
     let name = unsafe { read_name(name)? };
     let completion = try_box(Completion::new(head())).ok_or(Error::Memory)?;
@@ -290,6 +324,7 @@ pub(super) fn run(core: &Arc<Core>) -> Result<c_int, Error> {
 /// Returns 0, and rg_wait must follow at some time before rg_free; or RG_ESPAWN,
 /// RG_ENOMEM (nothing was started), RG_ESTATE, RG_EINVAL. Any thread may call it.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rg_start(group: *mut rg_group) -> c_int {
     // SAFETY: see `via`.
     unsafe { via(group, |t| (t.start)(group)) }

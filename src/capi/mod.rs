@@ -9,6 +9,7 @@
 
 pub mod drive;
 pub mod group;
+mod last;
 pub mod report;
 pub mod signals;
 pub mod stop;
@@ -34,11 +35,20 @@ use table::{Table, table};
 /// What a function gives that can't do what it was asked to.
 trait Answer {
     fn failed(error: Error) -> Self;
+
+    /// Whether it is one of those, or looks like it.
+    fn is_failure(&self) -> bool {
+        false
+    }
 }
 
 impl Answer for c_int {
     fn failed(error: Error) -> Self {
         error.code()
+    }
+
+    fn is_failure(&self) -> bool {
+        Error::from_code(*self).is_some()
     }
 }
 
@@ -66,10 +76,15 @@ impl<T> Answer for *mut T {
 
 /// The one place where a panic of the library's own ends, and where a
 /// cancellation of the thread is held off.
-fn boundary<R: Answer>(body: impl FnOnce() -> Result<R, Error>) -> R {
+fn boundary<R: Answer>(function: &str, body: impl FnOnce() -> Result<R, Error>) -> R {
     uncancelled(|| catch_unwind(AssertUnwindSafe(body)))
         .unwrap_or(Err(Error::Panic))
-        .unwrap_or_else(R::failed)
+        .unwrap_or_else(|error| refused(function, error))
+}
+
+fn refused<R: Answer>(function: &str, error: Error) -> R {
+    last::keep(function, error);
+    R::failed(error)
 }
 
 /// Calls through the handle's own table.
@@ -80,8 +95,14 @@ fn boundary<R: Answer>(body: impl FnOnce() -> Result<R, Error>) -> R {
 unsafe fn via<H, R: Answer>(handle: *const H, call: impl FnOnce(&Table) -> R) -> R {
     // SAFETY: the caller passes NULL or a handle.
     match unsafe { table(handle) } {
-        Ok(table) => call(table),
-        Err(error) => R::failed(error),
+        Ok(table) => {
+            let answer = call(table);
+            if answer.is_failure() {
+                last::said_by(table);
+            }
+            answer
+        }
+        Err(error) => refused("rungroup", error),
     }
 }
 
@@ -139,7 +160,7 @@ unsafe fn read_name(name: *const c_char) -> Result<Option<CString>, Error> {
     // SAFETY: the caller's promise; no more than one byte past the limit is
     // looked at.
     if !name.is_null() && unsafe { libc::strnlen(name, text::NAME_LIMIT + 1) } > text::NAME_LIMIT {
-        return Err(Error::Invalid);
+        return Err(text::too_long());
     }
     // SAFETY: the caller's promise.
     let name = unsafe { text(name) };
@@ -164,12 +185,23 @@ unsafe fn read_message(message: *const c_char) -> Message {
 /// NULL, or a structure that begins with its size and is so large.
 unsafe fn sized<'a, T>(structure: *const T) -> Result<&'a T, Error> {
     if structure.is_null() {
-        return Err(Error::Invalid);
+        return Err(null("the structure"));
     }
     // SAFETY: it begins with its size.
     match unsafe { *structure.cast::<usize>() } {
         // SAFETY: it is large enough.
         size if size >= size_of::<T>() => Ok(unsafe { &*structure }),
-        _ => Err(Error::Invalid),
+        size => Err(text::because(
+            Error::Invalid,
+            format_args!(
+                "the structure's size is {size}, and must be {}: set it to its sizeof",
+                size_of::<T>()
+            ),
+        )),
     }
+}
+
+/// Of an argument that must not be NULL.
+fn null(argument: &str) -> Error {
+    text::because(Error::Invalid, format_args!("{argument} is NULL"))
 }

@@ -1,6 +1,6 @@
 //! What became of a group and its actors, and the library's own words.
 
-use super::{boundary, read_message, sized, text, via};
+use super::{boundary, last, read_message, sized, text, via};
 use crate::abi::{
     self, RG_FORMAT_TEXT, RG_FORMAT_TRACE, index, rg_actor_report, rg_cause, rg_group,
     rg_observer_fn, rg_order, rg_summary, time,
@@ -13,7 +13,7 @@ use crate::run::core::Core;
 use crate::run::failure;
 use crate::sync::Arc;
 use crate::sys::event;
-use crate::text::prefix;
+use crate::text::{because, prefix};
 use libc::{c_char, c_int, c_void};
 use std::ffi::CStr;
 use std::ptr;
@@ -80,7 +80,7 @@ pub(super) fn set_observer(
 /// Returns code, so that an actor can end with `return rg_fail(1, "...")`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rg_fail(code: c_int, message: *const c_char) -> c_int {
-    boundary(|| {
+    boundary("rg_fail", || {
         failure::forget();
         // SAFETY: NULL or a C string, by the caller's promise.
         failure::keep(code, unsafe { read_message(message) });
@@ -287,7 +287,7 @@ pub unsafe extern "C" fn rg_format_summary(
     length: usize,
 ) -> usize {
     // SAFETY: NULL, or the caller's; each structure begins with its size.
-    boundary(|| unsafe {
+    boundary("rg_format_summary", || unsafe {
         let summary = sized(summary)?;
         let mut records = Vec::new();
         if count > 0 {
@@ -364,6 +364,58 @@ pub extern "C" fn rg_strerror(code: c_int) -> *const c_char {
     text.as_ptr()
 }
 
+/// The name of an error, "RG_EINVAL" say.
+///
+/// @param code  any int.
+///
+/// Returns a constant text; NULL: it is no error of the library's. Any thread may call
+/// it.
+#[unsafe(no_mangle)]
+pub extern "C" fn rg_error_name(code: c_int) -> *const c_char {
+    match Error::from_code(code) {
+        Some(error) => error.name().as_ptr(),
+        None if code == RG_OK => c"RG_OK".as_ptr(),
+        None => ptr::null(),
+    }
+}
+
+/// Why the last call of this thread was refused, as a sentence: the function, which
+/// argument or actor, and what the system said. For the log, right after a function
+/// has returned an error; a call that succeeds does not change it.
+///
+/// Returns the text, valid until the next refusal on this thread; "" before the first.
+/// Any thread may call it.
+#[unsafe(no_mangle)]
+pub extern "C" fn rg_last_error() -> *const c_char {
+    last::sentence()
+}
+
+/// Writes the report as text to a descriptor: rg_format_report for those who want to
+/// see it.
+///
+/// @param group  the group.
+/// @param fd     2, for stderr, say; written to until all is there.
+///
+/// Returns 0; RG_EINVAL: a bad handle, or nothing can be written there. Any thread may
+/// call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rg_print_report(group: *const rg_group, fd: c_int) -> c_int {
+    // SAFETY: see `via`.
+    unsafe { via(group, |t| (t.print_report)(group, fd)) }
+}
+
+pub(super) fn print_report(core: &Arc<Core>, fd: c_int) -> Result<c_int, Error> {
+    let text = core.with_end(Report::new).to_string();
+    event::write_all(fd, text.as_bytes()).map_err(|error| {
+        let error = event::Errno::of(&error);
+        because(
+            Error::Invalid,
+            format_args!("the report cannot be written to {fd}: {error}"),
+        )
+    })?;
+    Ok(0)
+}
+
 /// Ends the process at once, with what was printed: for main, when actors are
 /// stuck (RG_ETIMEDOUT), since exit would destroy what they still use. Flushes
 /// stdout and stderr, unless a thread is in a printf to it, and waits a second at
@@ -371,8 +423,14 @@ pub extern "C" fn rg_strerror(code: c_int) -> *const c_char {
 ///
 /// @param code  the process's exit status.
 #[unsafe(no_mangle)]
-pub extern "C" fn rg_exit(code: c_int) {
+pub extern "C" fn rg_exit(code: c_int) -> ! {
     event::exit_now(code)
+}
+
+/// The library's version as a number, to be compared with RG_VERSION_NUMBER.
+#[unsafe(no_mangle)]
+pub extern "C" fn rg_version_number() -> c_int {
+    RG_VERSION_NUMBER
 }
 
 /// The library's version, "0.1.0" say: a constant text.

@@ -33,6 +33,7 @@ use libc::c_int;
 ///
 /// Returns 0, RG_EINVAL, RG_ESTATE or RG_ENOMEM. Any thread may call it.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rg_add_signals(
     group: *mut rg_group,
     signals: *const c_int,
@@ -90,7 +91,7 @@ pub(super) fn set_chain_signals(core: &Arc<Core>, on: c_int) -> Result<c_int, Er
 /// Returns 1 or 0. Any thread may call it, and a signal handler.
 #[unsafe(no_mangle)]
 pub extern "C" fn rg_listens(signal: c_int) -> c_int {
-    boundary(|| Ok(c_int::from(signal::listens(signal))))
+    boundary("rg_listens", || Ok(c_int::from(signal::listens(signal))))
 }
 
 /// Adds an actor, named "systemd", that tells the service manager that started
@@ -105,6 +106,7 @@ pub extern "C" fn rg_listens(signal: c_int) -> c_int {
 ///
 /// Returns 0, RG_EINVAL, RG_ESTATE or RG_ENOMEM. Any thread may call it.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rg_add_systemd(group: *mut rg_group) -> c_int {
     // SAFETY: see `via`.
     unsafe { via(group, |t| (t.add_systemd)(group)) }

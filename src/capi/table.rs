@@ -2,7 +2,8 @@
 //! process (a program's and its plugins'): a handle begins with the address of
 //! the table of the copy that made it, and all of them go through that.
 
-use super::{Handle, boundary, drive, group, report, signals, stop};
+use super::last::{self, LastError};
+use super::{Handle, boundary, drive, group, null, report, signals, stop};
 use crate::abi::{
     Head, rg_actor, rg_actor_report, rg_cause, rg_completion, rg_group, rg_interrupt_fn,
     rg_observer_fn, rg_release_fn, rg_start_fn, rg_summary,
@@ -28,6 +29,7 @@ macro_rules! table {
             magic: u64,
             abi: u32,
             size: u32,
+            pub last_error: LastError,
             $(pub $name: unsafe extern "C" fn(*const $handle $(, $type)*) -> $result,)*
         }
 
@@ -35,6 +37,7 @@ macro_rules! table {
             magic: MAGIC,
             abi: ABI,
             size: size_of::<Table>() as u32,
+            last_error: last::sentence,
             $($name: local::$name,)*
         };
 
@@ -45,7 +48,7 @@ macro_rules! table {
             ) -> $result {
                 // SAFETY: `table` has checked that it is a handle, and this copy's
                 // table led here. The caller's promises are the exports'.
-                boundary(|| unsafe {
+                boundary(concat!("rg_", stringify!($name)), || unsafe {
                     $body(&<$handle as Handle>::own(handle) $(, $argument)*)
                 })
             })*
@@ -88,6 +91,7 @@ table! {
     get_summary(rg_group, out: *mut rg_summary) -> c_int = report::get_summary;
     format_report(rg_group, format: c_int, buffer: *mut c_char, length: usize) -> usize
         = report::format_report;
+    print_report(rg_group, fd: c_int) -> c_int = report::print_report;
     drive_add(rg_group, name: *const c_char) -> c_int = drive::drive_add;
     drive_begin(rg_group) -> c_int = drive::drive_begin;
     drive_return(rg_group, index: usize, code: c_int, message: *const c_char) -> c_int
@@ -110,7 +114,7 @@ pub fn head() -> Head {
 /// readable.
 pub unsafe fn table<'a, H>(handle: *const H) -> Result<&'a Table, Error> {
     if handle.is_null() {
-        return Err(Error::Invalid);
+        return Err(null("the group or the completion"));
     }
     // SAFETY: every handle begins with a pointer to its table, and a table with
     // its magic and ABI number; more is read only when these are right.

@@ -16,7 +16,7 @@ pub type Start = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 pub type Destructor = extern "C" fn(*mut c_void);
 pub const NAME: usize = 16;
 
-pub const ROUNDS: u8 = 4;
+pub const ROUNDS: u8 = 3;
 
 /// The library has one only.
 #[derive(Clone, Copy)]
@@ -51,8 +51,8 @@ pub unsafe fn create(
     argument: *mut c_void,
     lowest: Option<*mut c_void>,
     _size: usize,
-) -> Option<Id> {
-    LEFT.set(LEFT.get().checked_sub(1)?);
+) -> Result<Id, i32> {
+    LEFT.set(LEFT.get().checked_sub(1).ok_or(libc::EAGAIN)?);
     let argument = argument.expose_provenance();
     let lowest = lowest.map(|lowest| lowest.addr());
     if let Some(lowest) = lowest {
@@ -81,7 +81,7 @@ pub unsafe fn create(
     let id = LAST.get() + 1;
     LAST.set(id);
     HANDLES.with_borrow_mut(|handles| handles.insert(id, Handle { thread, ended }));
-    Some(id)
+    Ok(id)
 }
 
 fn take(id: Id) -> Handle {

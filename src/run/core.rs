@@ -188,7 +188,9 @@ impl Core {
     /// caller's (rule 13).
     pub fn add(&self, name: Option<CString>, mut actor: Actor) -> Result<usize, (Error, Actor)> {
         if actor.stack_size != 0 && !STACKS.contains(&(actor.stack_size as u64)) {
-            return Err((Error::Invalid, actor));
+            let (bytes, least) = (actor.stack_size, STACKS.start());
+            let reason = format_args!("a stack of {bytes} bytes: at least {least}, or 0");
+            return Err((text::because(Error::Invalid, reason), actor));
         }
         let mut state = self.state();
         let mut actors = self.actors.lock();

@@ -16,6 +16,7 @@ use crate::machine::{Awaited, Message, NO_MESSAGE, Outcome};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 use crate::sync::{Mutex, OnceLock, Time, now};
+use crate::sys::memory::try_box;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,31 +32,36 @@ pub enum Post {
 }
 
 impl Post {
-    /// The slot's number. Three an actor, of which those of starts are made for
-    /// actors that have one.
+    /// The slot's number: two an actor, and besides those of starts, which are made
+    /// for actors that have one.
     fn number(self) -> Option<u32> {
         let (index, kind) = match self {
             Post::Stop => return Some(STOP),
-            Post::Start(index) => (index, 1),
-            Post::Execute(index) => (index, 2),
-            Post::Interrupt(index) => (index, 3),
+            Post::Start(index) => (index, START),
+            Post::Execute(index) => (index, 0),
+            Post::Interrupt(index) => (index, 1),
         };
-        let number = index.checked_mul(3)?.checked_add(kind)?;
-        u32::try_from(number).ok().filter(|&number| number < LAST)
+        let index = u32::try_from(index).ok().filter(|&index| index < MOST)?;
+        Some((2 * index) | kind)
     }
 
     fn of(number: u32) -> Post {
-        let index = (number.saturating_sub(1) / 3) as usize;
-        match (number, number % 3) {
-            (STOP, _) => Post::Stop,
-            (_, 1) => Post::Start(index),
-            (_, 2) => Post::Execute(index),
+        let index = ((number & !START) / 2) as usize;
+        match number {
+            STOP => Post::Stop,
+            _ if number & START != 0 => Post::Start(index),
+            _ if number & 1 == 0 => Post::Execute(index),
             _ => Post::Interrupt(index),
         }
     }
 }
 
-const STOP: u32 = 0;
+/// The bit that says that it is a start's.
+const START: u32 = 1 << 31;
+/// How many actors a group can have: some hundred million.
+const MOST: u32 = 1 << 28;
+/// No actor's.
+const STOP: u32 = u32::MAX - 3;
 /// No slot: the end of the stack, and a driver that waits for nothing.
 const NONE: u32 = u32::MAX;
 /// For [`Inbox::awaited`] besides the slots' numbers.
@@ -75,6 +81,8 @@ mod state {
     pub const HOSTED: u8 = 3;
     /// Posted. Not posted again.
     pub const POSTED: u8 = 4;
+    /// Likewise, with a message.
+    pub const SAID: u8 = 5;
 }
 
 /// Who calls, and so who may post.
@@ -109,13 +117,13 @@ impl Slot {
     }
 
     /// Makes the post this thread's to make: one thread gets it, once.
-    fn claim(&self, caller: Caller) -> Result<(), Error> {
+    fn claim(&self, caller: Caller, posted: u8) -> Result<(), Error> {
         let may = |seen| match caller {
             Caller::Own => matches!(seen, state::OWN | state::ENDING),
             Caller::Host => seen == state::HOSTED,
         };
         self.state
-            .fetch_update(AcqRel, Acquire, |seen| may(seen).then_some(state::POSTED))
+            .fetch_update(AcqRel, Acquire, |seen| may(seen).then_some(posted))
             .map(drop)
             .map_err(|_| Error::State)
     }
@@ -128,7 +136,8 @@ struct Slots {
     pieces: [OnceLock<Box<[Slot]>>; PIECES],
 }
 
-const PIECES: usize = 30;
+/// As many as [`MOST`] actors need.
+const PIECES: usize = 27;
 /// The slots of the first piece.
 const FIRST: usize = 8;
 
@@ -143,8 +152,9 @@ impl Default for Slots {
 impl Slots {
     /// The piece that has this slot, and where in it.
     fn place(index: usize) -> (usize, usize) {
-        let piece = (index / FIRST + 1).ilog2() as usize;
-        (piece, index - FIRST * ((1 << piece) - 1))
+        let shifted = index + FIRST;
+        let size = shifted.ilog2();
+        ((size - FIRST.ilog2()) as usize, shifted ^ (1 << size))
     }
 
     fn get(&self, index: usize) -> Option<&Slot> {
@@ -182,8 +192,8 @@ pub struct Inbox {
     stop: Slot,
     /// Two an actor: its execute's, its interrupt's.
     actors: Slots,
-    /// By the actor's index, too.
-    starts: Slots,
+    /// One an actor, of those that have a start; made with the first.
+    starts: OnceLock<Box<Slots>>,
 }
 
 impl Default for Inbox {
@@ -195,7 +205,7 @@ impl Default for Inbox {
             left: AtomicUsize::new(0),
             stop: Slot::new(state::OWN),
             actors: Slots::default(),
-            starts: Slots::default(),
+            starts: OnceLock::new(),
         }
     }
 }
@@ -205,10 +215,16 @@ impl Inbox {
     pub fn make(&self, index: usize, has_start: bool) -> Result<(), Error> {
         Post::Interrupt(index).number().ok_or(Error::Memory)?;
         if has_start {
-            self.starts.make(index)?;
+            if self.starts.get().is_none() {
+                let _ = self
+                    .starts
+                    .set(try_box(Slots::default()).ok_or(Error::Memory)?);
+            }
+            let starts = self.starts.get().ok_or(Error::Memory)?;
+            starts.make(index)?;
         }
-        self.actors.make(2 * index)?;
-        self.actors.make(2 * index + 1)
+        // An actor's two are in the same piece.
+        self.actors.make(2 * index)
     }
 
     /// One more actor was accepted, whose slots were made.
@@ -218,14 +234,27 @@ impl Inbox {
 
     /// `None`: there is no such actor, or it has no start.
     fn slot(&self, post: Post) -> Option<&Slot> {
-        let (slots, index, place) = match post {
-            Post::Stop => return Some(&self.stop),
-            Post::Start(index) => (&self.starts, index, index),
-            Post::Execute(index) => (&self.actors, index, index.wrapping_mul(2)),
-            Post::Interrupt(index) => (&self.actors, index, index.wrapping_mul(2) | 1),
-        };
-        let exists = index < self.count.load(Acquire);
-        exists.then(|| slots.get(place)).flatten()
+        match post {
+            Post::Stop => {}
+            Post::Start(index) | Post::Execute(index) | Post::Interrupt(index) => {
+                if index >= self.count.load(Acquire) {
+                    return None;
+                }
+            }
+        }
+        self.numbered(post.number()?)
+    }
+
+    /// The slot of this number; `None`: it was not made.
+    fn numbered(&self, number: u32) -> Option<&Slot> {
+        match number {
+            STOP => Some(&self.stop),
+            _ if number & START != 0 => {
+                let starts = self.starts.get()?;
+                starts.get(((number & !START) / 2) as usize)
+            }
+            _ => self.actors.get(number as usize),
+        }
     }
 
     /// How many posts are expected before the last: whoever makes that one is
@@ -268,7 +297,7 @@ impl Inbox {
     /// Whether it was posted.
     pub fn is_posted(&self, post: Post) -> bool {
         self.slot(post)
-            .is_some_and(|slot| slot.state.load(Acquire) == state::POSTED)
+            .is_some_and(|slot| slot.state.load(Acquire) >= state::POSTED)
     }
 
     /// Says that it happened, now; true: the driver is to be woken. Refused
@@ -280,12 +309,11 @@ impl Inbox {
     pub fn post(&self, post: Post, caller: Caller, outcome: Outcome) -> Result<bool, Error> {
         let slot = self.slot(post).ok_or(Error::Invalid)?;
         let number = post.number().ok_or(Error::Invalid)?;
-        slot.claim(caller)?;
+        let says = !outcome.message.is_empty();
+        slot.claim(caller, if says { state::SAID } else { state::POSTED })?;
         slot.code.store(outcome.code, Relaxed);
         slot.at.store(now(), Relaxed);
-        if !outcome.message.is_empty()
-            && let Some(mut message) = slot.message.try_lock()
-        {
+        if says && let Some(mut message) = slot.message.try_lock() {
             *message = outcome.message;
         }
         let mut head = self.head.load(Relaxed);
@@ -344,8 +372,8 @@ impl Inbox {
             _ => self.head.swap(NONE, SeqCst),
         };
         // The newest is on top: turned round, each points to the one that came
-        // after it.
-        while let Some(slot) = self.slot_of(number) {
+        // after it. The end has no slot.
+        while let Some(slot) = self.numbered(number) {
             let older = slot.next.load(Relaxed);
             slot.next.store(newer, Relaxed);
             newer = number;
@@ -353,24 +381,19 @@ impl Inbox {
         }
         let mut oldest = newer;
         std::iter::from_fn(move || {
-            let slot = self.slot_of(oldest)?;
+            let slot = self.numbered(oldest)?;
             let post = Post::of(oldest);
             oldest = slot.next.load(Relaxed);
+            let said = slot.state.load(Relaxed) == state::SAID;
             let outcome = Outcome {
                 code: slot.code.load(Relaxed),
-                message: slot.message.try_lock().map_or(NO_MESSAGE, |mut message| {
-                    std::mem::replace(&mut *message, NO_MESSAGE)
-                }),
+                message: match said.then(|| slot.message.try_lock()).flatten() {
+                    Some(mut message) => std::mem::replace(&mut *message, NO_MESSAGE),
+                    None => NO_MESSAGE,
+                },
             };
             Some((post, outcome, slot.at.load(Relaxed)))
         })
-    }
-
-    fn slot_of(&self, number: u32) -> Option<&Slot> {
-        match number {
-            NONE => None,
-            number => self.slot(Post::of(number)),
-        }
     }
 }
 
@@ -380,7 +403,7 @@ mod tests {
 
     #[test]
     fn numbers_lead_back() {
-        for index in [0, 1, 2, 7, 1000, 1_400_000_000] {
+        for index in [0, 1, 2, 7, 1000, MOST as usize - 1] {
             for post in [
                 Post::Start(index),
                 Post::Execute(index),
@@ -391,7 +414,7 @@ mod tests {
         }
         assert_eq!(Post::Stop.number().map(Post::of), Some(Post::Stop));
         assert_eq!(Post::Execute(usize::MAX).number(), None);
-        assert_eq!(Post::Execute(u32::MAX as usize / 3).number(), None);
+        assert_eq!(Post::Execute(MOST as usize).number(), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::machine::{Message, NO_MESSAGE, Outcome};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, thread_local};
+use crate::sys::event::Errno;
 use crate::sys::fork::PerProcess;
 use crate::sys::memory::try_box;
 use crate::sys::stack::{self, Stack};
@@ -147,7 +148,15 @@ impl Threads {
             rounds: ROUNDS,
             left: AtomicBool::new(false),
         };
-        Thread::spawn(try_box(job).ok_or(Error::Memory)?, size, stack)
+        let job = try_box(job).ok_or(Error::Memory)?;
+        Thread::spawn(job, size, stack).map_err(|error| {
+            let (name, error) = (name.to_str().unwrap_or_default(), Errno(error));
+            let reason = format_args!(
+                "no thread for \"{name}\": {error}; nothing was started. Raise the limit on \
+                 threads, or give the actors smaller stacks"
+            );
+            text::because(Error::Spawn, reason)
+        })
     }
 
     /// How many wait at the gate.
@@ -293,7 +302,7 @@ unsafe impl Send for Thread {}
 impl Thread {
     /// Starts a thread for the job, on this stack or on one of that size from
     /// the C library. On failure the job is dropped.
-    fn spawn(job: Box<Job>, size: usize, stack: Option<Stack>) -> Result<Thread, Error> {
+    fn spawn(job: Box<Job>, size: usize, stack: Option<Stack>) -> Result<Thread, i32> {
         let start: thread::Start = match job.role {
             Role::Actor { .. } => actor_main,
             Role::Signals { .. } => signals_main,
@@ -310,10 +319,10 @@ impl Thread {
         // is none. Nobody else runs on the stack, which is kept until a join.
         unsafe {
             match thread::create(start, job.cast(), lowest, size) {
-                Some(id) => Ok(Thread { id, job, stack }),
-                None => {
+                Ok(id) => Ok(Thread { id, job, stack }),
+                Err(error) => {
                     drop(Box::from_raw(job));
-                    Err(Error::Spawn)
+                    Err(error)
                 }
             }
         }
@@ -598,7 +607,7 @@ extern "C" fn exited(job: *mut c_void) {
     // SAFETY: `enter` gave the key this job, and the thread uses it no more.
     let thread = unsafe { &mut *job.cast::<Job>() };
     if thread.rounds > 1 {
-        // In the last round only: by then the destructors of other keys have
+        // In the last of them only: by then the destructors of other keys have
         // run, which may block, and which the grace is to bound as well.
         thread.rounds -= 1;
         if thread::set(thread.key, job) {

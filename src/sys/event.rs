@@ -2,10 +2,13 @@
 
 use crate::error::Error;
 use crate::sync::{OnceLock, Time, now};
-use std::io;
-#[cfg(target_os = "linux")]
-use std::os::fd::FromRawFd;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use crate::text::because;
+use std::ffi::CStr;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// A descriptor that becomes readable once and stays so: an eventfd on Linux,
 /// a pipe elsewhere.
@@ -40,12 +43,23 @@ impl Event {
         })
     }
 
+    /// The same, with the system's reason if there is none.
+    pub fn try_new() -> Result<Self, Error> {
+        Event::new().map_err(|error| {
+            let error = Errno::of(&error);
+            because(
+                Error::Memory,
+                format_args!("no file descriptor can be had: {error}"),
+            )
+        })
+    }
+
     /// The event in this place, made there by whoever asks first.
     pub fn once(place: &OnceLock<Event>) -> Result<&Event, Error> {
         if let Some(event) = place.get() {
             return Ok(event);
         }
-        let event = Event::new().map_err(|_| Error::Memory)?;
+        let event = Event::try_new()?;
         Ok(place.get_or_init(|| event))
     }
 
@@ -95,6 +109,36 @@ pub fn signal_fd(fd: RawFd) {
     {}
     #[cfg(rungroup_model)]
     crate::sync::signalled();
+}
+
+/// What the system says of an error number; without memory, which `io::Error` takes.
+pub struct Errno(pub i32);
+
+impl Errno {
+    /// Of an error of the system's.
+    pub fn of(error: &io::Error) -> Self {
+        Errno(error.raw_os_error().unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0u8; 128];
+        // SAFETY: the buffer is that long.
+        unsafe { libc::strerror_r(self.0, text.as_mut_ptr().cast(), text.len()) };
+        let text = CStr::from_bytes_until_nul(&text).unwrap_or_default();
+        f.write_str(text.to_str().unwrap_or("an error without a name"))
+    }
+}
+
+/// Writes all of it to somebody else's descriptor.
+pub fn write_all(fd: RawFd, bytes: &[u8]) -> io::Result<()> {
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: it is not negative, and not closed here.
+    let mut file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
+    file.write_all(bytes)
 }
 
 /// What poll(2) is asked of a descriptor that is to become readable.

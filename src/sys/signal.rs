@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::sync::unmodelled::Ordering::SeqCst;
 use crate::sync::unmodelled::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize};
 use crate::sync::{MutexGuard, now};
+use crate::text::because;
 use libc::{c_int, c_void, sigaction, siginfo_t};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::{io, ptr};
@@ -55,7 +56,7 @@ static SLOTS: [Slot; SIGNALS] = [const {
     }
 }; SIGNALS];
 
-/// The process whose list `NODES` is: memory and descriptors survive a fork.
+/// The process whose listeners `NODES` has: memory and descriptors survive a fork.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 /// Handlers that may be using a node.
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
@@ -103,8 +104,11 @@ impl Signals {
     pub fn new(signals: &[i32]) -> Result<Self, Error> {
         let mut bits = 0;
         for &signal in signals {
-            if !catchable(signal) {
-                return Err(Error::Invalid);
+            if let Some(what) = refused(signal) {
+                return Err(because(
+                    Error::Invalid,
+                    format_args!("signal {signal} {what}"),
+                ));
             }
             bits |= bit(signal);
         }
@@ -137,22 +141,22 @@ fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
-fn catchable(signal: i32) -> bool {
-    let refused = [
-        libc::SIGKILL,
-        libc::SIGSTOP,
-        libc::SIGSEGV,
-        libc::SIGBUS,
-        libc::SIGFPE,
-        libc::SIGILL,
-        libc::SIGTRAP,
-        libc::SIGABRT,
-        libc::SIGSYS,
-    ];
-    // 32 and 33 are the C library's own.
-    (1..SIGNALS as i32).contains(&signal)
-        && !matches!(signal, 32 | 33)
-        && !refused.contains(&signal)
+/// Why nobody can listen for it.
+fn refused(signal: i32) -> Option<&'static str> {
+    match signal {
+        libc::SIGKILL => Some("(SIGKILL) cannot be caught"),
+        libc::SIGSTOP => Some("(SIGSTOP) cannot be caught"),
+        libc::SIGSEGV
+        | libc::SIGBUS
+        | libc::SIGFPE
+        | libc::SIGILL
+        | libc::SIGTRAP
+        | libc::SIGABRT
+        | libc::SIGSYS => Some("means a fault of the program itself"),
+        32 | 33 => Some("is the C library's own"),
+        1.. if signal < SIGNALS as i32 => None,
+        _ => Some("does not exist"),
+    }
 }
 
 /// Whether somebody listens for the signal, and it was not passed on: a runtime
@@ -176,8 +180,9 @@ pub struct Listening {
     node: &'static Node,
     wanted: Signals,
     chain: bool,
-    /// The signals that it listens for, a bit each.
+    /// The signals that it listens for, a bit each; and the process that does.
     open: AtomicU64,
+    process: AtomicI32,
     event: ManuallyDrop<Event>,
 }
 
@@ -194,7 +199,7 @@ impl Listening {
     /// One that does not listen yet. `chain`: each signal is also handed on to the
     /// handler that was there before.
     pub fn new(wanted: Signals, chain: bool) -> Result<Self, Error> {
-        let event = Event::new().map_err(|_| Error::Memory)?;
+        let event = Event::try_new()?;
         let _registry = Registry::lock()?;
         let node = Node::take().ok_or(Error::Memory)?;
         node.fd.store(event.write_fd(), SeqCst);
@@ -203,6 +208,7 @@ impl Listening {
             wanted,
             chain,
             open: AtomicU64::new(0),
+            process: AtomicI32::new(0),
             event: ManuallyDrop::new(event),
         })
     }
@@ -211,6 +217,7 @@ impl Listening {
     pub fn begin(&self) -> Result<(), Error> {
         self.event.drain();
         let mut registry = Registry::lock()?;
+        self.process.store(id(), SeqCst);
         self.node.chain.store(self.chain, SeqCst);
         self.node.first.store(0, SeqCst);
         self.node.pressed.store(0, SeqCst);
@@ -262,7 +269,7 @@ impl Listening {
     /// any more, and what comes from then on goes to the dispositions of before.
     pub fn end(&self) {
         let open = Signals(self.open.swap(0, SeqCst));
-        if open.0 == 0 || OWNER.load(SeqCst) != id() {
+        if open.0 == 0 || self.process.load(SeqCst) != id() {
             return;
         }
         let Ok(mut registry) = Registry::lock() else {
@@ -358,9 +365,9 @@ impl Registry {
     fn lock() -> Result<MutexGuard<'static, Registry>, Error> {
         let registry = REGISTRY.lock().ok_or(Error::Memory)?;
         if OWNER.load(SeqCst) != id() {
-            // The list is a parent's, and the handlers that a fork caught in it do
-            // not run here.
-            NODES.store(ptr::null_mut(), SeqCst);
+            // The listeners are a parent's, and the handlers that a fork caught in
+            // the list do not run here.
+            Node::all().for_each(|node| node.wanted.store(0, SeqCst));
             INSIDE.store(0, SeqCst);
             SLOTS.iter().for_each(|slot| slot.active.store(0, SeqCst));
             OWNER.store(id(), SeqCst);

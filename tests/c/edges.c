@@ -88,7 +88,8 @@ static int over;
 static void *add_until_over(void *group) {
     gate_pass(&entered);
     while (!__atomic_load_n(&over, __ATOMIC_SEQ_CST)) {
-        rg_add(group, return_seven, rg_interrupt_none, NULL);
+        int added = rg_add(group, return_seven, rg_interrupt_none, NULL);
+        CHECK(added == 0 || added == RG_ESTATE);
         rg_actor_count(group);
     }
     return NULL;

@@ -117,7 +117,7 @@ static void *run_on_thread(void *group) {
 }
 
 static void *start_on_thread(void *group) {
-    rg_start(group);
+    CHECK_INT(rg_start(group), 0);
     return NULL;
 }
 

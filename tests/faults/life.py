@@ -70,17 +70,21 @@ class Life:
             else:
                 raise rungroup.Failure(7, "why")
 
-        group.add(waits)
-        group.add(descriptor)
-        group.add(ends, lambda: None)
+        for added in (waits,), (descriptor,), (ends, lambda: None):
+            if not self.tried(lambda added=added: group.add(*added) or True):
+                return None
         if ended_by == "signal":
             if not self.tried(lambda: group.add_signals(signal.SIGUSR1) or True):
                 return None
         elif ended_by == "native":
             number = (ctypes.c_int * 1)(signal.SIGUSR2)
             add = _ffi.lib.rg_add_signals
-            group.add_native(lambda pointer: add(pointer, number, 1))
-            group.add_systemd()
+            if not self.tried(
+                lambda: group.add_native(lambda pointer: add(pointer, number, 1)) or True
+            ):
+                return None
+            if not self.tried(lambda: group.add_systemd() or True):
+                return None
         return group, executed
 
     def run(self, ended_by, run):

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 
-from rungroup import Failure, Group, SignalError, StuckError
+from rungroup import Code, Failure, Group, SignalError, StuckError
 
 HOWS = ["return", "fail", "stop", "stopped before", "signal", "interrupt"]
 SAID = "said in Python"
@@ -34,7 +34,7 @@ def joins(paths):
 def act(group, does):
     """What both kinds of actor do to end the group; None: nothing."""
     if does == "return":
-        return 3
+        return Code(3)
     if does == "fail":
         raise Said(SAID)
     if does in ("stop", "hold"):

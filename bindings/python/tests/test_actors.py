@@ -1,6 +1,7 @@
 """The ready actors."""
 
 import http.server
+import subprocess
 import sys
 import threading
 import urllib.request
@@ -200,7 +201,7 @@ def test_process_group_and_stdin(own, capfd):
     code = "import os, sys; print(os.getpgrp(), sys.stdin.read() if sys.argv[1:] else 0)"
     command = [sys.executable, "-c", code, *(["read"] if own else [])]
     group = Group()
-    options = {} if own else {"stdin": None}
+    options = {"stdin": subprocess.DEVNULL} if own else {"terminal": True}
     group.add(*actors.process(command, **options), name="child")
     group.run()
     said = capfd.readouterr().out.split()

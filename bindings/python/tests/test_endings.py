@@ -1,595 +1,423 @@
-"""How a run ends: event loops, graces, signals, reports that are read meanwhile."""
-
-from __future__ import annotations
+"""Ends that surprise: of event loops, of processes, of threads; and what everybody
+writes around a group."""
 
 import asyncio
-import importlib.util
+import enum
+import logging
 import os
 import signal
+import socketserver
+import subprocess
 import sys
 import threading
 import time
+import types
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from conftest import WATCHDOG, python
 
-from rungroup import Code, Failure, Group, SignalError, StateError, StuckError
-
-WAYS = ["run", "async"]
+from rungroup import Code, Failure, Group, SignalError, StateError, StuckError, actors
 
 
-def run(group, way):
-    if way == "run":
+def both(make):
+    """The group that `make` gives, run in each way."""
+    make().run()
+    asyncio.run(make().run_async())
+
+
+# ---- event loops -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_every_coroutine_takes_its_first_step(asynchronous):
+    begun, ended = [], []
+
+    async def owner():
+        begun.append(1)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    def fails():
+        raise OSError("port in use")
+
+    for _ in range(500):
+        group = Group()
+        group.add(owner)
+        group.add(fails, lambda cause: None)
+        with pytest.raises(OSError, match="port in use"):
+            asyncio.run(group.run_async()) if asynchronous else group.run()
+    assert len(begun) == len(ended) == 500
+
+
+def test_the_exit_of_a_coroutine_is_its_own():
+    async def leaves():
+        sys.exit(3)
+
+    group = Group(grace=60.0)
+    group.add(leaves)
+    group.add(lambda stop: stop.wait(), name="waits")
+    with pytest.raises(SystemExit) as raised:
         group.run()
-    else:
-        asyncio.run(group.run_async())
+    assert raised.value.code == 3 and group.cause.actor == "leaves"
 
 
-# ---- an event loop ends ----
+@pytest.mark.parametrize("where", ["task", "call_later", "stop"])
+def test_what_would_end_the_loop_stops_the_group(where):
+    cleaned = []
 
+    async def child():
+        sys.exit(4)
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
-def test_a_coroutine_that_exits_ends_the_group_in_order(way, error):
-    order = []
-    group = Group(grace=WATCHDOG)
-
-    async def exits():
-        raise error
-
-    async def waits():
+    async def actor():
+        loop = asyncio.get_running_loop()
+        if where == "task":
+            task = asyncio.create_task(child())
+        elif where == "call_later":
+            loop.call_later(0, sys.exit, 4)
+        else:
+            loop.stop()
         try:
             await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0)
-            order.append("coroutine")
+            cleaned.append(where == "task" and task)
 
-    group.add(waits)
-    group.add(exits)
-    group.add(lambda stop: stop.wait() and order.append("thread"), name="thread")
-    with pytest.raises(type(error)) as caught:
-        run(group, way)
-    assert caught.value is error and group.cause.actor == "exits"
-    assert sorted(order) == ["coroutine", "thread"]
-
-
-async def child_exits():
-    async def child():
-        sys.exit(5)
-
-    await asyncio.create_task(child())
-
-
-async def callback_exits():
-    asyncio.get_running_loop().call_soon(sys.exit, 5)
-    await asyncio.Event().wait()
-
-
-async def callback_exits_later():
-    asyncio.get_running_loop().call_later(0.001, sys.exit, 5)
-    await asyncio.Event().wait()
-
-
-async def stops_the_loop():
-    asyncio.get_running_loop().stop()
-    await asyncio.Event().wait()
-
-
-@pytest.mark.parametrize(
-    "execute", [child_exits, callback_exits, callback_exits_later, stops_the_loop]
-)
-def test_what_would_end_the_loop_ends_the_group(execute):
-    tidied = []
-
-    async def tidy():
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await asyncio.sleep(0.001)
-            tidied.append(True)
-
-    group = Group(grace=WATCHDOG)
-    group.add(tidy)
-    group.add(execute, name="ends")
-    group.add(lambda stop: stop.wait() and None, name="thread")
-    with pytest.raises(RuntimeError if execute is stops_the_loop else SystemExit):
+    group = Group(grace=60.0)
+    group.add(actor)
+    with pytest.raises(RuntimeError if where == "stop" else SystemExit) as raised:
         group.run()
-    assert tidied == [True]
-    assert all(actor.state in ("returned", "raised") for actor in group.report.actors)
+    assert "loop.stop" in str(raised.value) or raised.value.code == 4
+    assert cleaned and group.cause.index == -1
 
 
-def test_a_port_that_is_taken():
-    """uvicorn calls sys.exit where it can't bind."""
-    if importlib.util.find_spec("uvicorn") is None:
-        pytest.skip("uvicorn is not installed")
-    import socket
-
-    import uvicorn
-
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        config = uvicorn.Config(
-            lambda: None, port=port, lifespan="off", ws="none", log_level="critical"
-        )
-        server = uvicorn.Server(config)
-        group = Group(grace=WATCHDOG)
-        group.add(server.serve, lambda: setattr(server, "should_exit", True), name="web")
-        group.add(lambda stop: stop.wait() and None, name="thread")
-        with pytest.raises(SystemExit):
-            group.run()
-    assert group.cause.actor == "web"
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_tasks_that_are_left_are_cancelled_and_awaited(way):
-    flushed = []
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_coroutines_leave_behind_is_ended(asynchronous):
+    ended = []
 
     async def flusher():
         try:
             await asyncio.Event().wait()
         finally:
-            await asyncio.sleep(0)
-            flushed.append(True)
-
-    async def actor():
-        actor.task = asyncio.create_task(flusher())
-        await asyncio.sleep(0)
-
-    group = Group(grace=WATCHDOG)
-    group.add(actor)
-    run(group, way)
-    assert flushed == [True] and actor.task.cancelled()
-
-
-def test_generators_and_executor_are_shut_down():
-    closed = []
+            ended.append("task")
 
     async def numbers():
         try:
             yield 1
-            yield 2
         finally:
-            closed.append("generator")
+            ended.append("generator")
+
+    left = []  # nobody collects it
 
     async def actor():
-        actor.generator = numbers()
-        await actor.generator.__anext__()
-        loop = asyncio.get_running_loop()
-        actor.job = loop.run_in_executor(None, lambda: closed.append("executor"))
+        left.append(asyncio.create_task(flusher()))
+        left.append(numbers())
+        await left[1].__anext__()
+        await asyncio.to_thread(lambda: None)
 
-    group = Group(grace=WATCHDOG)
+    group = Group()
     group.add(actor)
-    group.run()
-    assert sorted(closed) == ["executor", "generator"]
+    asyncio.run(group.run_async()) if asynchronous else group.run()
+    assert sorted(ended) == ["generator", "task"]
 
 
-@pytest.mark.parametrize("first", ["thread", "coroutine"])
-def test_the_grace_covers_the_end_of_the_loop(first):
-    let_go = threading.Event()
-    began = threading.Event()
+def test_what_is_left_in_the_loop_has_the_grace():
+    gate = threading.Event()
 
-    def job():
-        began.set()
-        let_go.wait()
+    async def waits():
+        await asyncio.to_thread(gate.wait, WATCHDOG)
 
-    async def actor():
-        waiting = asyncio.get_running_loop().run_in_executor(None, job)
-        if first == "thread":
-            await waiting
-        while not began.is_set():
-            await asyncio.sleep(0.001)
-
-    group = Group(grace=0.1)
-    group.add(actor)
-    if first == "thread":
-        group.add(lambda: began.wait() and None, lambda: None, name="thread")
-    begin = time.monotonic()
-    with pytest.raises(StuckError, match="the event loop .* had not ended") as caught:
-        group.run()
-    assert time.monotonic() - begin < WATCHDOG / 2
-    assert caught.value.actors == ()
-    assert "STUCK the event loop" in str(group.report)
-    let_go.set()
+    group = Group(grace=0.05)
+    group.add(waits)
+    group.add(lambda stop: None, name="ends")
+    try:
+        with pytest.raises(StuckError, match="the event loop .* had not ended"):
+            group.run()
+    finally:
+        gate.set()
 
 
-def test_the_grace_covers_the_end_of_a_thread():
-    let_go = threading.Event()
+def test_the_stop_can_be_awaited():
+    async def waits(stop):
+        assert not await stop.wait_async(0)
+        assert await stop.wait_async()
 
-    class Slow:
-        def __del__(self):
-            let_go.wait()
+    def make():
+        group = Group()
+        group.add(waits)
+        group.add(lambda stop: None, name="ends")
+        return group
 
-    local = threading.local()
+    for _ in range(100):
+        both(make)
 
-    def execute(stop):
-        local.value = Slow()
+
+def test_a_wait_that_would_block_the_loop_is_refused():
+    async def waits(stop):
+        assert stop.wait(0) is False
+        with pytest.raises(StateError, match="wait_async"):
+            stop.wait()
+        with pytest.raises(StateError, match="wait_async"):
+            stop.wait(1)
+
+    def make():
+        group = Group()
+        group.add(waits)
+        return group
+
+    both(make)
+
+
+def test_a_busy_loop_keeps_nobody_from_being_told():
+    told, gate = threading.Event(), threading.Event()
+
+    async def busy():
+        gate.wait(WATCHDOG)  # the loop does nothing else meanwhile
+
+    group = Group()
+    group.add(lambda: told.wait(WATCHDOG), lambda cause: (told.set(), gate.set()))
+    group.add(busy)
+    group.add(lambda stop: None, name="ends")
+    asyncio.run(group.run_async())
+    assert told.is_set()
+
+
+# ---- signals -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_under_asyncio_run_is_no_cancellation(number):
+    async def waits():
+        await asyncio.Event().wait()
+
+    def sends(stop):
+        os.kill(os.getpid(), number)
         stop.wait()
 
-    group = Group(grace=0.1)
-    group.add(execute, name="slow")
-    group.add(lambda stop: None, name="ends")
-    with pytest.raises(StuckError, match="the thread of 'slow'") as caught:
-        group.run()
-    assert caught.value.actors == ("slow",)
-    assert group.report.actors[0].stuck == "thread"
-    let_go.set()
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_every_coroutine_takes_its_first_step(way):
-    begun = []
-    rounds = 300
-
-    async def owner():
-        begun.append(True)
-        await asyncio.Event().wait()
-
-    def fails():
-        raise OSError("port in use")
-
-    for _ in range(rounds):
+    async def main():
         group = Group()
-        group.add(owner)
-        group.add(fails, lambda cause: None)
-        with pytest.raises(OSError):
-            run(group, way)
-    assert len(begun) == rounds
+        group.add(waits)
+        group.add(sends)
+        group.add_signals()
+        await group.run_async()
+
+    with pytest.raises(SignalError) as raised:
+        asyncio.run(main())
+    assert raised.value.signum == number
 
 
-def test_a_busy_loop_keeps_no_thread_from_being_told():
-    busy, told, go_on = (threading.Event() for _ in range(3))
-
-    async def computes():
-        busy.set()
-        told.wait()  # blocks the loop until the thread's interrupt was called
-        await asyncio.Event().wait()
-
-    group = Group()
-    group.add(computes)
-    group.add(go_on.wait, lambda: (told.set(), go_on.set()), name="thread")
-    group.add(lambda: busy.wait() and None, lambda: None, name="ends")
-    asyncio.run(group.run_async())
-    assert group.cause.actor == "ends"
-
-
-def test_who_makes_the_loop_busy_is_blamed():
-    busy, let_go = threading.Event(), threading.Event()
-
-    async def computes():
-        busy.set()
-        let_go.wait()
-
-    group = Group(grace=0.1)
-    group.add(computes)
-    group.add(lambda stop: stop.wait() and None, name="innocent")
-    group.add(lambda: busy.wait() and None, lambda: None, name="ends")
-    with pytest.raises(StuckError) as caught:
-        group.run()
-    assert caught.value.actors == ("computes",)
-    assert "let_go.wait()" in caught.value.stacks["computes"]
-    assert "let_go.wait()" in str(caught.value)
-    let_go.set()
-
-
-def test_wait_async():
-    group = Group()
-    seen = []
-
-    async def waits(stop):
-        await stop.wait_async()
-        await stop.wait_async()  # at once
-        seen.append(stop.is_set())
-
-    group.add(waits, lambda: None, name="one")
-    group.add(waits, lambda: None, name="two")
-    group.add(lambda stop: None, name="ends")
-    group.run()
-    assert seen == [True, True]
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("timeout", [None, 5.0])
-def test_a_blocking_wait_in_a_coroutine_is_refused(way, timeout):
-    async def blocks(stop):
-        assert not stop.wait(0)
-        stop.wait(timeout)
-
-    group = Group()
-    group.add(blocks)
-    with pytest.raises(StateError, match="await stop.wait_async"):
-        run(group, way)
-
-
-# ---- stuck actors ----
-
-
-def test_where_everything_is_stuck_is_said():
-    let_go = threading.Event()
-    loop_let_go = []
-
-    def in_execute():
-        let_go.wait()
-
-    def in_interrupt(cause):
-        assert let_go.wait()
-
-    async def in_coroutine():
-        event = asyncio.Event()
-        loop_let_go.append((asyncio.get_running_loop(), event))
-        while not event.is_set():
-            try:
-                await event.wait()
-            except asyncio.CancelledError:
-                pass
-
-    group = Group(grace=0.2)
-    group.add(in_execute, lambda: None)
-    group.add(lambda stop: stop.wait() and None, in_interrupt, name="interrupted")
-    group.add(in_coroutine)
-    group.add(lambda stop: stop.wait(0.01) and None, name="ends")
-    with pytest.raises(StuckError) as caught:
-        group.run()
-    stacks = caught.value.stacks
-    assert set(stacks) == {"in_execute", "interrupted", "in_coroutine"}
-    assert "in in_execute" in stacks["in_execute"]
-    assert "in in_interrupt" in stacks["interrupted"]
-    assert "await event.wait()" in stacks["in_coroutine"]
-    let_go.set()
-    for loop, event in loop_let_go:
-        loop.call_soon_threadsafe(event.set)
-
-
-# ---- reports that are read meanwhile ----
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_the_report_is_read_while_the_group_stops(way):
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
+def test_a_handler_that_raises_is_one_stop():
+    output = python(
+        """
+import os, signal, sys
+from rungroup import Group
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(5))
+cleaned = []
+def slow(stop):
+    stop.wait()
+    cleaned.append(1)
+def busy(stop):
+    while not stop.is_set():
+        sum(range(1000))
+def sends(stop):
+    os.kill(os.getpid(), signal.SIGTERM)
+    stop.wait()
+for _ in range(50):
+    cleaned.clear()
+    group = Group(grace=60)
+    for actor in slow, busy, busy, sends:
+        group.add(actor)
+    group.add_signals()
     try:
-        for _ in range(30):
-            group = Group()
-
-            def status(stop, group=group):
-                while not stop.is_set():
-                    assert len(group.report.actors) == 4
-                group.report  # noqa: B018
-
-            group.add(status)
-            group.add(status, name="another")
-            group.add(lambda stop: stop.wait() and None, name="waits")
-            group.add(lambda stop: stop.wait(0.001) and None, name="ends")
-            run(group, way)
-    finally:
-        sys.setswitchinterval(interval)
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_a_signal_handler_reads_the_report(way):
-    groups = [Group()]
-    read = []
-    before = signal.signal(
-        signal.SIGALRM, lambda *_: read.append(len(groups[-1].report.actors))
+        group.run()
+    except SystemExit as error:
+        assert error.code == 5
+    assert cleaned, group.cause
+print("fine")
+"""
     )
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    assert "fine" in output
+
+
+def test_a_report_may_be_read_at_any_time():
+    """By other threads, and by a signal's handler on the thread that runs the loop."""
+    current, readings = [None], []
+
+    def handler(number, frame):
+        if current[0] is not None and len(readings) < 2000:
+            readings.append(str(current[0].report))
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
     try:
-        while len(read) < 200:
-            group = Group()
-            groups.append(group)
-            for number in range(8):
-                group.add(waits_for_ever if way == "async" else waits, name=f"n{number}")
-            group.add(lambda stop: stop.wait(0.001) and None, name="ends")
-            run(group, way)
+        for index in range(60):
+            group = current[0] = Group()
+
+            async def waits():
+                await asyncio.Event().wait()
+
+            def reads(stop, group=group):
+                while not stop.is_set():
+                    str(group.report)
+                str(group.report)
+
+            for _ in range(5):
+                group.add(waits)
+            group.add(reads)
+            group.add(lambda stop: stop.wait(0.003), name="ends")
+            asyncio.run(group.run_async()) if index % 2 else group.run()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
-async def waits_for_ever():
-    await asyncio.Event().wait()
+# ---- threads -----------------------------------------------------------------------
 
 
-def waits(stop):
-    stop.wait()
-
-
-# ---- signals ----
-
-
-ASYNCIO_RUN = """
-import asyncio, os, signal, sys
-from rungroup import Group, SignalError
-number = getattr(signal, sys.argv[1])
-async def waits():
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await asyncio.sleep(0.01)
-        print("tidied")
-def sender(stop):
-    os.kill(os.getpid(), number)
-    stop.wait()
-group = Group(grace=20.0)
-group.add(waits)
-group.add(sender)
-group.add_signals()
-try:
-    asyncio.run(group.run_async())
-except SignalError as error:
-    print(error, group.cause.actor, group.cause.code)
-assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-"""
-
-
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_under_asyncio_run(name, code):
-    output = python(ASYNCIO_RUN, name)
-    assert output == f"tidied\n{name} signals {code}\n"
-
-
-@pytest.mark.parametrize("busy", [0, 2])
-def test_a_handler_that_raises_is_one_delivery(busy):
+def test_threads_of_an_actor_are_no_daemons():
     output = python(
         """
-import os, signal, sys
-from rungroup import Group
-signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-group = Group(grace=20.0)
-def slow(stop):
-    stop.wait()
-    print("cleaned", flush=True)
-def busy(stop):
-    while not stop.is_set():
-        sum(range(2000))
-def kills(stop):
-    os.kill(os.getpid(), signal.SIGTERM)
-    stop.wait()
-group.add(slow)
-for _ in range(int(sys.argv[1])):
-    group.add(busy)
-group.add(kills)
-group.add_signals()
-try:
-    group.run()
-except SystemExit as error:
-    print("raised", error.code, group.cause.actor, group.cause.code)
-assert all(actor.state == "returned" for actor in group.report.actors)
-""",
-        busy,
-    )
-    assert output == "cleaned\nraised 0 signals 143\n"
-
-
-def test_two_ctrl_c_within_a_moment_are_one():
-    """Without a signal actor: a terminal and a parent send the same one."""
-    output = python("""
-import os, signal, threading
-from rungroup import Group
-group = Group(grace=20.0)
-second = threading.Event()
-def slow(stop):
-    stop.wait()
-    os.kill(os.getpid(), signal.SIGINT)
-    second.set()
-def tidies(stop):
-    second.wait()
-    print("tidied")
-group.add(slow)
-group.add(tidies, lambda: None)
-def kills(stop):
-    os.kill(os.getpid(), signal.SIGINT)
-    stop.wait()
-group.add(kills)
-try:
-    group.run()
-except KeyboardInterrupt:
-    print("raised", group.cause.code)
-assert all(actor.state == "returned" for actor in group.report.actors)
-""")
-    assert output == "tidied\nraised 130\n"
-
-
-UVICORN = """
-import asyncio, os, signal, sys, uvicorn
-from rungroup import Group
-number = getattr(signal, sys.argv[1])
-class Server(uvicorn.Server):
-    async def startup(self, sockets=None):
-        await super().startup(sockets)
-        os.kill(os.getpid(), number)
-config = uvicorn.Config(
-    lambda: None, port=0, lifespan="off", ws="none", log_level="warning"
-)
-server = Server(config)
-group = Group(grace=20.0)
-async def tidies():
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await asyncio.sleep(0.01)
-        print("tidied")
-group.add(tidies)
-group.add(lambda stop: stop.wait() and print("thread told"), name="thread")
-group.add(server.serve, lambda: setattr(server, "should_exit", True), name="web")
-group.add_signals()
-try:
-    asyncio.run(group.run_async())
-except BaseException as error:
-    print(repr(error))
-print({actor.state for actor in group.report.actors})
-"""
-
-
-@pytest.mark.skipif(importlib.util.find_spec("uvicorn") is None, reason="needs uvicorn")
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_uvicorn_in_the_callers_loop(name):
-    """It takes the signals over, and sends itself the one that it got again."""
-    lines = python(UVICORN, name).splitlines()
-    assert sorted(lines[:2]) == ["thread told", "tidied"]
-    assert lines[2] in ("SignalError(15)", "SignalError(2)", "KeyboardInterrupt()")
-    assert "running" not in lines[3]
-
-
-# ---- threads that actors start, and patched ones ----
-
-
-def test_threads_of_actors_are_no_daemons():
-    output = python("""
 import threading
 from rungroup import Group
 main_ends = threading.Event()
-def saves():
-    threading.main_thread().join()  # it ends after the main thread, if it may
+def save():
+    main_ends.wait()
     print("saved")
 def work(stop):
-    threading.Thread(target=saves).start()
-group = Group()
-group.add(work)
-group.run()
-""")
-    assert output == "saved\n"
+    thread = threading.Thread(target=save)
+    assert not thread.daemon
+    thread.start()
+Group_ = Group()
+Group_.add(work)
+Group_.run()
+main_ends.set()
+"""
+    )
+    assert "saved" in output
+
+
+def test_greenlets_are_refused(monkeypatch):
+    for name, look in (
+        ("gevent.monkey", "is_module_patched"),
+        (
+            "eventlet.patcher",
+            "is_monkey_patched",
+        ),
+    ):
+        module = types.ModuleType(name)
+        setattr(module, look, lambda what: what in ("thread", "threading"))
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, name, module)
+            group = Group()
+            with pytest.raises(StateError, match=name.partition(".")[0]):
+                group.run()
+        group.run()
+
+
+def test_a_stuck_actor_s_stack_is_shown():
+    gate = threading.Event()
+
+    def holds():
+        gate.wait(WATCHDOG)
+
+    group = Group(grace=0.02)
+    group.add(holds, lambda cause: None)
+    group.add(lambda stop: None, name="ends")
+    try:
+        with pytest.raises(StuckError) as raised:
+            group.run()
+    finally:
+        gate.set()
+    assert raised.value.actors == ("holds",)
+    assert "gate.wait(WATCHDOG)" in raised.value.stacks["holds"]
+    assert "gate.wait(WATCHDOG)" in str(raised.value)
+
+
+# ---- what everybody writes -----------------------------------------------------------
+
+
+class Status(enum.IntEnum):
+    BAD = 5
 
 
 @pytest.mark.parametrize(
-    ("library", "patch"),
-    [
-        ("gevent", "from gevent import monkey; monkey.patch_all()"),
-        ("eventlet", "import eventlet; eventlet.monkey_patch()"),
-    ],
+    ("value", "code"), [(3, 0), (True, 0), (None, 0), (Code(3), 3), (Status.BAD, 5)]
 )
-@pytest.mark.parametrize("late", [True, False])
-def test_green_threads_are_refused(library, patch, late):
-    if importlib.util.find_spec(library) is None:
-        pytest.skip(f"{library} is not installed")
-    lines = ["import rungroup", patch][:: 1 if late else -1]
-    output = python(
-        "\n".join(
-            [
-                "import warnings; warnings.simplefilter('ignore')",
-                *lines,
-                "group = rungroup.Group()",
-                "group.add(lambda stop: None)",
-                "try: group.run()",
-                "except rungroup.StateError as error: print(error)",
-            ]
-        )
-    )
-    assert f"{library} has patched threading" in output
+def test_what_is_a_code(value, code):
+    group = Group()
+    group.add(lambda stop: value, name="ends")
+    try:
+        group.run()
+    except Failure as failure:
+        assert failure.code == code != 0
+    assert group.cause.code == code
 
 
-# ---- what everybody writes ----
+def test_a_block_runs_the_group():
+    seen = []
+    with Group() as group:
+        group.add(lambda stop: seen.append("thread"))
+        assert not seen
+    assert seen == ["thread"]
+
+    async def main():
+        async with Group() as group:
+
+            @group.actor
+            async def coroutine():
+                seen.append("coroutine")
+
+    asyncio.run(main())
+    assert seen == ["thread", "coroutine"]
+    with pytest.raises(KeyError), Group() as group:
+        group.add(lambda stop: seen.append("never"))
+        raise KeyError
+    assert "never" not in seen
+
+
+def test_start_and_wait():
+    group = Group()
+    with pytest.raises(StateError, match="start"):
+        group.wait()
+    running = threading.Event()
+
+    @group.actor
+    def waits(stop):
+        running.set()
+        stop.wait()
+        with pytest.raises(StateError, match="part of it"):
+            group.wait()
+
+    group.start()
+    with pytest.raises(StateError):
+        group.start()
+    assert running.wait(WATCHDOG)
+    assert group.wait(0) is False
+    group.stop(3)
+    with pytest.raises(Failure, match="code 3"):
+        group.wait()
+    with Group() as group:
+        group.add(waits)
+        group.start()
+    assert group.report.actors[0].state == "returned"
 
 
 MAIN = """
 import os, signal, sys, threading
 from rungroup import Code, Failure, Group
-group = Group(grace=0.2)
+group = Group(grace=0.05)
+def waits(stop):
+    stop.wait()
 def ends(stop):
     {ends}
+group.add(waits)
 group.add(ends)
-group.add(lambda stop: stop.wait() and None, name="waits")
-group.add_signals()
+if "signals" in sys.argv:
+    group.add_signals()
+print("begun")
 sys.exit(group.main())
 """
 
@@ -597,220 +425,147 @@ sys.exit(group.main())
 @pytest.mark.parametrize(
     ("ends", "status", "says"),
     [
-        ("pass", 0, 'ended by "ends" with code 0'),
-        ("return Code(7, 'seven')", 7, "seven"),
-        ("raise Failure(9, 'no disk')", 9, "no disk"),
-        ("raise LookupError('gone')", 1, "LookupError: gone"),
-        ("return Code(70000)", 1, "70000"),
-        ("sys.exit(4)", 4, "SystemExit: 4"),
-        ("sys.exit('sorry')", 1, "sorry"),
+        ("pass", 0, "ended by"),
+        ("return Code(7)", 7, "ended by"),
+        ("raise Failure(8, 'no cheese')", 8, "no cheese"),
+        ("sys.exit(9)", 9, "ended by"),
+        ("raise KeyError('cheese')", 1, "Traceback"),
         ("os.kill(os.getpid(), signal.SIGTERM); stop.wait()", 143, "SIGTERM"),
         ("os.kill(os.getpid(), signal.SIGINT); stop.wait()", 130, "SIGINT"),
+        # The interpreter would wait for this one.
+        (
+            "threading.Thread(target=threading.Event().wait).start()\n"
+            "    stop.wait(0); group.stop(6); threading.Event().wait()",
+            6,
+            "STUCK",
+        ),
     ],
 )
-def test_main(ends, status, says):
-    output = python(MAIN.format(ends=ends), expected=status)
-    assert says in output and "rungroup: ended by" in output
+def test_main_gives_the_exit_status(ends, status, says):
+    output = python(MAIN.format(ends=ends), "signals", expected=status)
+    assert "begun" in output and says in output
 
 
-def test_main_leaves_what_is_stuck():
-    output = python(
-        """
-import atexit, sys, threading
-from rungroup import Code, Group
-group = Group(grace=0.1)
-atexit.register(print, "never said")
-group.add(threading.Event().wait, lambda: None, name="hangs")
-group.add(lambda: print("flushed", end="") or Code(3), lambda: None, name="ends")
-sys.exit(group.main())
-""",
-        expected=3,
-    )
-    assert output.startswith("flushed") and "STUCK" in output
-    assert "never said" not in output
-
-
-def test_a_block_is_run_at_its_end():
-    with Group() as group:
-        group.add(lambda stop: None, name="ends")
-        assert group.cause is None
-    assert group.cause.actor == "ends"
-
-    async def main():
-        async with Group() as group:
-            group.add(waits_for_ever)
-            group.add(lambda stop: None, name="ends")
-        return group
-
-    assert asyncio.run(main()).cause.actor == "ends"
-    with pytest.raises(LookupError), Group() as other:
-        other.add(lambda stop: pytest.fail("it was started"))
-        raise LookupError
-
-
-def test_start_and_wait():
-    group = Group()
-    running = threading.Event()
-
-    @group.actor
-    def runs(stop):
-        running.set()
-        stop.wait()
-        raise Failure(6, "six")
-
-    with pytest.raises(StateError, match=r"start\(\) before wait"):
-        group.wait()
-    group.start()
-    assert running.wait(WATCHDOG)
-    assert not group.wait(0) and not group.wait(0.01)
-    with pytest.raises(StateError):
-        group.start()
-    group.stop()
-    assert group.wait() and group.wait(0)  # the cause is the stop, with code 0
-    assert str(group.report.actors[0].exception) == "six"
-    other = Group()
-    other.add(lambda stop: Code(3))
-    other.start()
-    for _ in range(2):
-        with pytest.raises(Failure) as caught:
-            other.wait(WATCHDOG)
-        assert caught.value.code == 3
-
-
-def test_several_wait():
-    group = Group()
-    group.add(waits)
-    group.start()
-    results = []
-    threads = [
-        threading.Thread(target=lambda: results.append(group.wait())) for _ in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    group.stop()
-    for thread in threads:
-        thread.join()
-    assert results == [True] * 3
-
-
-def test_ctrl_c_during_wait(monkeypatch):
-    group = Group()
-    group.add(lambda stop: (os.kill(os.getpid(), signal.SIGINT), stop.wait()), name="k")
-    with pytest.raises(KeyboardInterrupt):
-        group.start()
-        group.wait()
-    assert group.cause.code == 130 or group.cause.actor is None
-
-
-def test_a_plain_int_is_no_code():
-    group = Group()
-    group.add(lambda stop: sys.getrecursionlimit(), name="ends")
-    group.run()
-    assert group.cause.code == 0
-
-
-def test_codes():
-    import enum
-
-    class Exit(enum.IntEnum):
-        NO_DISK = 12
-        HUGE = 2**40
-
-    for value, code, message in [
-        (Code(3), 3, ""),
-        (Code(3, "three"), 3, "three"),
-        (Exit.NO_DISK, 12, "NO_DISK"),
-    ]:
-        group = Group()
-        group.add(lambda stop, value=value: value, name="ends")
-        with pytest.raises(Failure) as caught:
-            group.run()
-        assert (caught.value.code, caught.value.message) == (code, message)
-    group = Group()
-    group.add(lambda stop: Exit.HUGE, name="ends")
-    with pytest.raises(ValueError, match="C int"):
-        group.run()
-    for wrong in True, "3", 3.0:
-        with pytest.raises(TypeError, match="it is an int"):
-            Code(wrong)
-
-
-def group_of_failures(**options):
-    group = Group(**options)
-
+def test_what_others_raise_is_not_silent(caplog):
     def second(stop):
         stop.wait()
-        raise OSError("two")
+        raise KeyError("second")
 
-    def interrupt():
-        raise ValueError("three")
+    def complains(cause):
+        raise ValueError("complains")
 
-    def first(stop):
-        raise LookupError("one")
+    def make(**options):
+        group = Group(**options)
+        group.add(second)
+        group.add(lambda stop: stop.wait(), complains, name="third")
+        group.add(lambda stop: 1 / 0, name="first")
+        return group
 
-    group.add(second, interrupt)
-    group.add(first)
-    return group
-
-
-def test_what_others_raise_is_logged(caplog):
-    with pytest.raises(LookupError):
-        group_of_failures().run()
-    logged = [r.exc_info[1] for r in caplog.records if r.name == "rungroup"]
-    assert [str(error) for error in logged] == ["two", "three"]
-
-
-def test_what_is_raised_after_the_run_is_logged(caplog):
-    let_go = threading.Event()
-
-    def late():
-        let_go.wait()
-        raise OSError("late")
-
-    group = Group(grace=0.05)
-    group.add(late, lambda: None)
-    group.add(lambda stop: None, name="ends")
-    with pytest.raises(StuckError):
-        group.run()
-    assert not caplog.records
-    let_go.set()
-    for thread in threading.enumerate():
-        if thread.name == "late":
-            thread.join()
-    assert [str(record.exc_info[1]) for record in caplog.records] == ["late"]
+    with caplog.at_level(logging.ERROR, "rungroup"), pytest.raises(ZeroDivisionError):
+        make().run()
+    kinds = {type(record.exc_info[1]) for record in caplog.records}
+    assert kinds == {KeyError, ValueError}
+    if sys.version_info >= (3, 11):
+        with pytest.raises(ExceptionGroup) as raised:  # noqa: F821
+            make(exception_group=True).run()
+        kinds = [type(error) for error in raised.value.exceptions]
+        assert kinds == [ZeroDivisionError, KeyError, ValueError]
+    else:
+        with pytest.raises(ValueError, match=r"3\.11"):
+            make(exception_group=True)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="needs ExceptionGroup")
-def test_exception_group(caplog):
-    with pytest.raises(ExceptionGroup) as caught:  # noqa: F821
-        group_of_failures(exception_group=True).run()
-    assert [str(error) for error in caught.value.exceptions] == ["one", "two", "three"]
-    assert not caplog.records
+# ---- ready actors ----------------------------------------------------------------------
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 11), reason="has ExceptionGroup")
-def test_exception_group_needs_a_newer_python():
-    with pytest.raises(ValueError, match=r"3\.11"):
-        Group(exception_group=True)
+def left_of(mark):
+    """Processes whose command line has it, but for zombies."""
+    found = []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{number}/cmdline", "rb") as file:
+                if mark.encode() in file.read():
+                    found.append(int(number))
+        except OSError:
+            pass
+    return [number for number in found if number != os.getpid()]
 
 
-def test_a_signal_is_an_error_of_its_own():
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+@pytest.mark.parametrize("command", ["sleep {0}; true", "sleep {0} | cat", "sleep {0} &"])
+def test_a_process_leaves_none_of_its_own(command):
+    seconds = f"5{os.getpid()}.{abs(hash(command)) % 1000}"
     group = Group()
-    group.add(lambda stop: (os.kill(os.getpid(), 15), stop.wait()), name="kills")
-    group.add_signals()
-    with pytest.raises(SignalError):
+    shell = ["sh", "-c", command.format(seconds)]
+    group.add(*actors.process(shell, stdout=subprocess.DEVNULL), name="child")
+    if "&" not in command:
+        group.add(lambda stop: stop.wait(0.1), name="ends")
+    group.run()
+    assert left_of(f"sleep\0{seconds}") == []
+
+
+def test_a_process_does_not_outlive_the_group_s_grace(tmp_path):
+    ready = tmp_path / "ready"
+    script = f"trap '' TERM; echo > {ready}; while :; do sleep 0.1; done"
+    group = Group(grace=1.0)
+    group.add(*actors.process(["sh", "-c", script]), name="child")
+
+    def ends(stop):
+        while not ready.exists():
+            stop.wait(0.01)
+
+    group.add(ends)
+    group.run()
+    assert left_of(str(ready)) == []
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_process_has_a_group_of_its_own(terminal, tmp_path):
+    said = tmp_path / "said"
+    group = Group()
+    code = f"import os; open({str(said)!r}, 'w').write(str(os.getpgrp()))"
+    command = [sys.executable, "-c", code]
+    group.add(*actors.process(command, terminal=terminal), name="child")
+    group.run()
+    assert (int(said.read_text()) == os.getpgrp()) is terminal
+
+
+def test_a_request_in_flight_is_answered():
+    asked, answer = threading.Event(), threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # connections stay open between requests
+
+        def do_GET(self):
+            asked.set()
+            answer.wait(WATCHDOG)
+            self.send_response(200)
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"done")
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    got = []
+
+    def client(stop):
+        answered = urllib.request.urlopen(
+            f"http://127.0.0.1:{server.server_port}/", timeout=WATCHDOG
+        )
+        got.append(answered.read())
+
+    group = Group()
+    group.add(*actors.http_server(server), name="http")
+    group.add(client, lambda cause: answer.set())
+    group.add(lambda stop: asked.wait(WATCHDOG), name="ends")
+    with pytest.raises(OSError):
+        idle = socketserver.socket.create_connection(server.server_address)
         group.run()
-
-
-@pytest.mark.parametrize("module", ["asyncio", "subprocess", "socketserver"])
-def test_imported_only_when_needed(module):
-    python(f"""
-import sys
-from rungroup import Group, actors
-group = Group(grace=1.0)
-group.add(lambda stop: stop.wait(), lambda: None, name="waits")
-group.add(lambda stop: None, name="ends")
-group.add_signals()
-group.run()
-assert {module!r} not in sys.modules
-""")
+        assert got == [b"done"]
+        idle.settimeout(WATCHDOG)
+        assert idle.recv(1) == b""  # closed, too
+        socketserver.socket.create_connection(server.server_address).close()
+    idle.close()
+    time.sleep(0)

@@ -96,7 +96,7 @@ def test_failure_and_codes():
     assert caught.value.code == group.cause.code == 7
     group = Group()
     group.add(lambda stop: Code(2**40))
-    with pytest.raises(ValueError, match="C int"):
+    with pytest.raises(OverflowError, match="C int"):
         group.run()
 
 

@@ -44,7 +44,7 @@ func run(ctx context.Context, url string) error {
 	for {
 		threads, err := look(ctx, url)
 		switch {
-		case errors.Is(err, context.Canceled):
+		case ctx.Err() != nil:
 			return nil // the group stops
 		case err != nil:
 			return err

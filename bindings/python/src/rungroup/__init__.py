@@ -5,22 +5,23 @@
 
     group = Group(grace=10.0)
     group.add(*actors.http_server(server), name="http")
-    group.add(*actors.periodic(60.0, tidy), name="tidy")
     group.add_signals()
     sys.exit(group.main())
-
-`group.run()` raises what the first actor raised, and leaves the rest to the caller.
 
 `rungroup.actors` has ready actors, `rungroup.report` makes pictures of a run.
 """
 
-from . import actors
-from ._actor import Cause, Code
-from ._errors import Error, Failure, SignalError, SpawnError, StateError, StuckError
+from typing import TYPE_CHECKING, Any
+
+from ._actor import Cause
+from ._errors import Code, Error, Failure, SignalError, SpawnError, StateError, StuckError
 from ._group import Group
 from ._report import ActorReport, Report
 from ._stop import StopToken
 from ._version import __version__
+
+if TYPE_CHECKING:
+    from . import actors
 
 __all__ = [
     "ActorReport",
@@ -38,3 +39,12 @@ __all__ = [
     "__version__",
     "actors",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Not before it is asked for: subprocess and socketserver come with it.
+    if name == "actors":
+        import importlib
+
+        return importlib.import_module(".actors", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

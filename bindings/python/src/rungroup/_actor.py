@@ -8,32 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from . import _ffi
-from ._errors import Failure
+from ._errors import INT_MAX, INT_MIN, Code, Failure
 from ._ffi import Handle, lib
 from ._signals import SignalActor
-
-INT_MIN, INT_MAX = -(2**31), 2**31 - 1
-
-
-@dataclass(frozen=True)
-class Code:
-    """What an execute returns to end with a code: `return Code(3)`.
-
-    A plain int is no code, since many functions return one that means something
-    else, `sys.stdout.write` for example.
-
-    code: a C int; 0 is a clean return. ValueError if it is none.
-    message: for the cause and the report.
-    """
-
-    code: int
-    message: str = ""
-
-    def __post_init__(self) -> None:
-        if isinstance(self.code, bool) or not isinstance(self.code, int):
-            raise TypeError(f"code is {self.code!r}; it is an int")
-        if not INT_MIN <= self.code <= INT_MAX:
-            raise ValueError(f"code is {self.code}; it must be a C int")
 
 
 @dataclass(frozen=True)
@@ -71,14 +48,14 @@ class Actor:
 
     def returned(self, value: object) -> tuple[int, bytes | None]:
         """The code and the message of what its execute returned."""
-        if isinstance(value, Code):
-            return value.code, _ffi.encode(value.message) if value.message else None
         if isinstance(value, enum.IntEnum):
             try:
-                return Code(value.value).code, _ffi.encode(value.name)
-            except ValueError as error:
+                value = Code(value.value, value.name)
+            except OverflowError as error:
                 return self.raised(error)
-        return 0, None
+        if not isinstance(value, Code):
+            return 0, None
+        return int(value), _ffi.encode(value.message) if value.message else None
 
     def raised(self, error: BaseException) -> tuple[int, bytes | None]:
         """The same of what it raised."""

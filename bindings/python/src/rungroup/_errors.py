@@ -25,10 +25,36 @@ class SpawnError(Error, RuntimeError):
     code = _ffi.RG_ESPAWN
 
 
+INT_MIN, INT_MAX = -(2**31), 2**31 - 1
+
+
+class Code(int):
+    """What an execute returns to end with a code: `return Code(3)`.
+
+    A member of an `enum.IntEnum` is one too. Any other value, a plain int as well, is
+    a clean return: what `sys.stdout.write` gives is no code.
+
+    message: for the cause and the report.
+
+    Raises OverflowError for what is not a C int.
+    """
+
+    message: str
+
+    def __new__(cls, code: int, message: str = "") -> Code:
+        if isinstance(code, bool) or not isinstance(code, int):
+            raise TypeError(f"code is {code!r}; it is an int")
+        if not INT_MIN <= code <= INT_MAX:
+            raise OverflowError(f"{code} is not a C int, as a code must be")
+        self = super().__new__(cls, code)
+        self.message = message
+        return self
+
+
 class Failure(Error):
     """An actor ends with a code and a message: raise it in an execute.
 
-    Also what `run` raises for an actor that returned a non-zero int, and for a
+    Also what `run` raises for an actor that returned a non-zero `Code`, and for a
     `stop` with a non-zero code.
     """
 
@@ -76,10 +102,12 @@ class StuckError(Error, TimeoutError):
 
 
 def check(code: int, what: str) -> int:
-    """Raises what a negative code of the library's means."""
+    """Raises what a negative code of the library's means, which this thread was given
+    just now."""
     if code >= 0:
         return code
-    sentence = f"{what}: {_ffi.text(_ffi.lib.rg_strerror(code))}"
+    said = _ffi.lib.rg_last_error() or _ffi.lib.rg_strerror(code)
+    sentence = f"{what}: {_ffi.text(said)}"
     if code == _ffi.RG_EINVAL:
         raise ValueError(sentence)
     if code == _ffi.RG_ENOMEM:

@@ -1,8 +1,7 @@
 """The C interface, declared by hand; a test compares it with rungroup.h.
 
-Calls give up the GIL, since they may wait for a thread that needs it. Those of
-KEEP_GIL do not: they wait for nobody and call nobody back, and where threads wait for
-the GIL, giving it up costs a switch to another one and back.
+A call gives up the GIL, since it may wait for a thread that needs it, but for
+those in `KEEP_THE_GIL`.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from ctypes import (
     c_size_t,
     c_void_p,
 )
-from types import SimpleNamespace
 from typing import Any
 
 from ._version import __version__
@@ -146,6 +144,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "rg_get_report": (c_int, [group, c_size_t, POINTER(rg_actor_report)]),
     "rg_get_summary": (c_int, [group, POINTER(rg_summary)]),
     "rg_strerror": (c_char_p, [c_int]),
+    "rg_last_error": (c_char_p, []),
     "rg_version": (c_char_p, []),
     "rg_drive_add": (c_int, [group, c_char_p]),
     "rg_drive_begin": (c_int, [group]),
@@ -156,34 +155,41 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "rg_format_report": (c_size_t, [group, c_int, c_char_p, c_size_t]),
 }
 
-KEEP_GIL = {
-    "rg_new",
-    "rg_stopping",
-    "rg_set_grace",
-    "rg_set_order",
-    "rg_get_cause",
-    "rg_drive_add",
+#: These wait for nobody and call nobody back: they post, or look. Where threads wait
+#: for the GIL, giving it up costs a switch to another one and back.
+KEEP_THE_GIL = {
     "rg_drive_return",
     "rg_drive_interrupted",
+    "rg_stopping",
+    "rg_get_cause",
 }
 
 LIBRARY = "librungroup.so.0"
 
 
-def load() -> Any:
-    """The functions of $RUNGROUP_LIBRARY, or the package's library, or the system's."""
+class Library:
+    """The functions, declared."""
+
+    def __init__(self, path: str) -> None:
+        library, keeping = CDLL(path), PyDLL(path)
+        for name, (result, parameters) in FUNCTIONS.items():
+            function = getattr(keeping if name in KEEP_THE_GIL else library, name)
+            function.restype = result
+            function.argtypes = parameters
+            setattr(self, name, function)
+
+    def __getattr__(self, name: str) -> Any:  # for the type checker's sake
+        raise AttributeError(name)
+
+
+def load() -> Library:
+    """The library: $RUNGROUP_LIBRARY, the package's own, or the system's."""
     bundled = os.path.join(os.path.dirname(os.path.abspath(__file__)), LIBRARY)
     path = os.environ.get("RUNGROUP_LIBRARY") or (
         bundled if os.path.exists(bundled) else LIBRARY
     )
     try:
-        gives_up, keeps = CDLL(path), PyDLL(path)
-        library = SimpleNamespace()
-        for name, (result, parameters) in FUNCTIONS.items():
-            function = getattr(keeps if name in KEEP_GIL else gives_up, name)
-            function.restype = result
-            function.argtypes = parameters
-            setattr(library, name, function)
+        library = Library(path)
     except (OSError, AttributeError) as error:
         raise ImportError(
             f"rungroup's native library does not load ({error}). Install the package "

@@ -283,6 +283,11 @@ class OwnLoop(Coroutines):
                     # A child task or a callback raised SystemExit, or stopped the
                     # loop. asyncio.run would end there; the actors are stopped in
                     # order first.
+                    if type(error) is RuntimeError:
+                        error = RuntimeError(
+                            "the group's event loop was stopped (loop.stop): let its "
+                            "actors return instead, or call group.stop()"
+                        )
                     self.run.stop_for(error)
         finally:
             self.runner.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 
 from ._errors import StateError
 from ._ffi import Handle, lib
@@ -30,14 +29,13 @@ class StopToken:
     Any thread may use it, as long as it likes.
     """
 
-    __slots__ = ("_handle", "_known", "_latch", "_since", "grace")
+    __slots__ = ("_handle", "_known", "_latch", "grace")
 
     def __init__(self, handle: Handle, grace: float | None) -> None:
         #: The group's grace, in seconds; None: it waits for ever.
         self.grace = grace
         self._handle = handle
         self._known = False
-        self._since = 0.0
         # Held until the group stops. Each waiter that gets it hands it on: they
         # wake one after another, since thousands at once would fight for the GIL.
         self._latch = threading.Lock()
@@ -59,8 +57,8 @@ class StopToken:
             return True
         if (timeout is None or timeout > 0) and on_event_loop():
             raise StateError(
-                "stop.wait() would block the event loop that runs on this thread, for "
-                "ever: use `await stop.wait_async()`, with asyncio.wait_for for a timeout"
+                "stop.wait() would block the event loop that runs on this thread: "
+                "use `await stop.wait_async()`"
             )
         # What a lock can wait for is bounded; nobody waits for 292 years.
         limit = -1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
@@ -69,28 +67,24 @@ class StopToken:
             return True
         return self.is_set()
 
-    async def wait_async(self) -> None:
-        """Waits until the group stops, in a coroutine. Any event loop."""
+    async def wait_async(self, timeout: float | None = None) -> bool:
+        """`wait` for a coroutine: the loop goes on meanwhile."""
         import asyncio
 
         if self.is_set():
-            return
+            return True
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
         fd = os.dup(self.fileno())  # a loop has one reader a descriptor, and many wait
         loop.add_reader(fd, stopped.set)
         try:
-            await stopped.wait()
+            await asyncio.wait_for(stopped.wait(), timeout)
+        except asyncio.TimeoutError:
+            pass
         finally:
             loop.remove_reader(fd)
             os.close(fd)
-
-    def time_left(self) -> float | None:
-        """Seconds of the grace that are left, all of them before stopping began, and 0
-        when it is over. None: there is no grace."""
-        if self.grace is None or not self._known:
-            return self.grace
-        return max(0.0, self.grace - (time.monotonic() - self._since))
+        return self.is_set()
 
     def fileno(self) -> int:
         """A descriptor that is readable once the group stops, for select and poll.
@@ -102,7 +96,6 @@ class StopToken:
     def _set(self) -> None:
         """Stopping began. Any number of times, by whoever learns of it first."""
         if not self._known:
-            self._since = time.monotonic()
             self._known = True
             try:
                 self._latch.release()

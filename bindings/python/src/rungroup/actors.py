@@ -5,20 +5,21 @@ Each is a pair of execute and interrupt, made for one group and one run.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
+import socketserver
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ._actor import Cause, Code
-from ._errors import Failure
+from ._actor import Cause
+from ._errors import Code, Failure
 from ._stop import StopToken
-
-if TYPE_CHECKING:
-    import socketserver
-    import subprocess
 
 __all__ = ["http_server", "periodic", "process"]
 
@@ -26,63 +27,50 @@ Pair = tuple[Callable[..., Any], Callable[[Cause], None]]
 
 
 def http_server(server: socketserver.BaseServer) -> Pair:
-    """Serves until the group stops; answers what it has accepted, and closes.
+    """Serves until the group stops; then answers what is in flight, and closes.
 
     server: an `http.server` server, or any other of socketserver's, bound
-        already: wsgiref's and Flask's (`werkzeug.serving.make_server`) too. It is
-        closed at the end.
+        already; closed at the end. Also Flask's (`werkzeug.serving.make_server`).
 
-    When the group stops it accepts no more connections. Each request that has arrived
-    is answered, also by a server with a thread for each, whatever its `daemon_threads`
-    says; a connection that is kept alive without one is closed, and a request of which
-    only a part has arrived is cut off. How long that may take is bounded by the
-    group's grace.
+    A request that had been read when the group stopped is answered, however long
+    that takes: the group's grace bounds it. No connection is accepted any more, and
+    one that is idle between two requests is closed.
     """
     stopped = threading.Event()
     serving = threading.Event()
     changed = threading.Condition()
-    #: Of a server that has a thread for each. Its own wait for them in server_close
-    #: leaves out daemon threads, which are its default in http.server.
-    requests: list[Any] = []
-    hooked: Any = server
-    threaded = hasattr(server, "process_request_thread")
+    open_requests: dict[int, Any] = {}
+    process, close = server.process_request, server.close_request
 
-    def begin(request: Any, address: Any, inner: Any = server.process_request) -> None:
-        """In the thread that serves: a request counts before its thread runs."""
+    def process_request(request: Any, address: Any) -> None:
         with changed:
-            requests.append(request)
-        try:
-            inner(request, address)
-        except BaseException:
-            ended(request)
-            raise
+            open_requests[id(request)] = request
+        process(request, address)
 
-    def answer(request: Any, address: Any) -> None:
-        try:
-            answer_it(request, address)
-        finally:
-            ended(request)
-
-    def ended(request: Any) -> None:
+    def close_request(request: Any) -> None:
+        close(request)
         with changed:
-            requests.remove(request)
+            open_requests.pop(id(request), None)
             changed.notify_all()
 
-    if threaded:
-        answer_it = hooked.process_request_thread
-        hooked.process_request_thread, hooked.process_request = answer, begin
-
     def execute() -> None:
+        # The server itself does not wait for its threads if they are daemons.
+        server.process_request = process_request  # type: ignore
+        server.close_request = close_request  # type: ignore
         # shutdown() of a server that does not serve would wait for ever (rule 8).
         serving.set()
         try:
             if not stopped.is_set():
                 server.serve_forever(poll_interval=0.1)
-            with changed:
-                for request in requests:
-                    read_no_more(request)
-                changed.wait_for(lambda: not requests)
         finally:
+            with changed:
+                for request in open_requests.values():
+                    # Whoever waits for the next request sees the end.
+                    if isinstance(request, socket.socket):
+                        with contextlib.suppress(OSError):
+                            # Not TLS's own, which would go on unencrypted.
+                            socket.socket.shutdown(request, socket.SHUT_RD)
+                changed.wait_for(lambda: not open_requests)
             server.server_close()
 
     def interrupt(cause: Cause) -> None:
@@ -92,19 +80,6 @@ def http_server(server: socketserver.BaseServer) -> Pair:
             threading.Thread(target=server.shutdown, daemon=True).start()
 
     return execute, interrupt
-
-
-def read_no_more(request: Any) -> None:
-    """What has arrived can be read still; then, instead of the next request of a
-    connection that is kept alive, its end."""
-    import socket
-
-    if isinstance(request, socket.socket):
-        try:
-            # Not TLS's own, which would go on unencrypted.
-            socket.socket.shutdown(request, socket.SHUT_RD)
-        except OSError:  # closed by the client
-            pass
 
 
 def periodic(seconds: float, function: Callable[[], Any]) -> Pair:
@@ -129,74 +104,65 @@ def periodic(seconds: float, function: Callable[[], Any]) -> Pair:
     return execute, lambda cause: None
 
 
-#: The default of `process`'s stdin, subprocess.DEVNULL: what an own process group may
-#: not read from is the terminal.
-NO_STDIN = -3
-
-
 def process(
     arguments: Sequence[str],
     *,
     grace: float | None = None,
-    stdin: Any = NO_STDIN,
+    terminal: bool = False,
     **options: Any,
 ) -> Pair:
     """Runs a child process; it ends with the group, and the group with it.
 
     arguments, options: `subprocess.Popen`'s.
-    grace: seconds from SIGTERM, sent when the group stops, to SIGKILL. None: nine
-        tenths of what is left of the group's grace; 10 if the group has none.
-    stdin: as Popen's; nothing to read by default. None: the child shares this
-        process's, and stays in its process group so that it can read from the
-        terminal.
-
-    The child is the leader of a session of its own, so that a Ctrl-C at the terminal
-    reaches it only once, by the group's stop. Signals are sent to its whole process
-    group: what a shell has started for it is stopped too, and whatever is left when
-    it has ended is killed. With stdin=None only the child itself is.
+    grace: seconds from SIGTERM, sent when the group stops, to SIGKILL. None: 5; at
+        most four fifths of the group's own, so that nothing outlives that.
+    terminal: it reads from the terminal, and so stays in this process's group: a
+        Ctrl-C reaches it directly. Else it has a process group of its own, and what
+        it starts there is stopped and killed with it.
 
     A child that ends by itself with a status other than 0 is a `Failure` with
     that status as code, or 128 plus the signal that killed it; one that is told
-    to stop is a clean return, however it ends; the message says how.
+    to stop is a clean return, however it ends. The message says how.
     """
     if grace is not None and not grace >= 0:
         raise ValueError(f"grace is {grace!r}; it is a number of seconds from 0 on")
-    own_group = stdin is not None and "start_new_session" not in options
+    if not terminal:
+        if sys.version_info >= (3, 11):
+            options.setdefault("process_group", 0)
+        else:
+            options.setdefault("start_new_session", True)
     lock = threading.Lock()
     child: list[subprocess.Popen[Any]] = []
     stopping: list[bool] = []
     told = threading.Event()
-    ended = threading.Event()
 
-    def send(number: int) -> None:
-        """Only while the child is not reaped: then its number is nobody else's."""
+    def send(number: int) -> bool:
+        """False: nobody is there any more."""
         try:
-            if own_group:
+            if not terminal:
                 os.killpg(child[0].pid, number)
-            elif not ended.is_set():
+            elif child[0].poll() is None:
                 os.kill(child[0].pid, number)
-        except (ProcessLookupError, PermissionError):  # all of it has ended
-            pass
+            else:
+                return False
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
 
     def execute(stop: StopToken) -> Code | None:
-        import subprocess
-
         with lock:
             if stopping:  # interrupted before it got going (rule 8)
                 return None
-            if own_group:
-                options["start_new_session"] = True
-            child.append(subprocess.Popen(arguments, stdin=stdin, **options))
+            child.append(subprocess.Popen(arguments, **options))
+        running = child[0]
         # A wait that the interrupt ends: for the grace must be counted from it.
-        watcher = threading.Thread(target=watch, args=(child[0].pid,), daemon=True)
-        watcher.start()
+        threading.Thread(target=wait, args=(running,), daemon=True).start()
         told.wait()
-        if stopping and not ended.wait(patience(stop)):
-            send(signal.SIGKILL)
-        ended.wait()
-        send(signal.SIGKILL)  # what it leaves behind
-        with lock:
-            status = child[0].wait()
+        limit = 5.0 if grace is None else grace
+        if stop.grace is not None:
+            limit = min(limit, 0.8 * stop.grace)
+        end_all(running, limit)
+        status = running.wait()
         how = f"exit status {status}" if status >= 0 else f"killed by {name_of(-status)}"
         if stopping:
             return Code(0, how)
@@ -204,21 +170,27 @@ def process(
             raise Failure(status if status > 0 else 128 - status, how)
         return None
 
-    def patience(stop: StopToken) -> float:
-        left = stop.time_left()
-        if grace is None:
-            return 10.0 if left is None else left * 0.9
-        return grace if left is None else min(grace, left * 0.9)
+    def end_all(running: subprocess.Popen[Any], limit: float) -> None:
+        """Waits for the child and all of its group, then kills what is left."""
+        end = time.monotonic() + limit
+        if not stopping:
+            send(signal.SIGTERM)  # to what the child has left behind
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(limit)
+        # Nobody tells of the end of a child's child.
+        while send(0) and lives(running.pid) and time.monotonic() < end:
+            time.sleep(0.005)
+        send(signal.SIGKILL)
+        running.wait()
 
-    def watch(pid: int) -> None:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        ended.set()
+    def wait(running: subprocess.Popen[Any]) -> None:
+        running.wait()
         told.set()
 
     def interrupt(cause: Cause) -> None:
         with lock:
             stopping.append(True)
-            if child and child[0].returncode is None:
+            if child:
                 send(signal.SIGTERM)
         told.set()
 
@@ -230,3 +202,19 @@ def name_of(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def lives(group: int) -> bool:
+    """Whether a process group has more than zombies, which in a container perhaps
+    nobody ever collects. Where /proc does not say it: True."""
+    try:
+        numbers = [name for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return True
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{number}/stat", "rb") as file:
+                state, _, of = file.read().rpartition(b")")[2].split()[:3]
+            if int(of) == group and state not in (b"Z", b"X"):
+                return True
+    return not numbers
