@@ -133,6 +133,8 @@ class Check:
         names = zipfile.ZipFile(self.wheel).namelist()
         for name in (LIBRARY, "py.typed", "__init__.py"):
             expect(f"rungroup/{name}" in names, f"no {name} among {names}")
+        for name in ("LICENSE-APACHE", "LICENSE-MIT"):
+            expect(any(each.endswith(f"/{name}") for each in names), f"no {name}")
         expect(self.wheel.stat().st_size < 400_000, "it has grown past 400 kB")
 
     def pip_install(self):
@@ -161,7 +163,10 @@ class Check:
         (sdist,) = self.work.glob("*.tar.gz")
         with tarfile.open(sdist) as archive:
             names = [name.split("/", 1)[1] for name in archive.getnames()]
-        for name in ("rust/src/lib.rs", "rust/Cargo.lock", "src/rungroup/_ffi.py"):
+        for name in (
+            *("rust/src/lib.rs", "rust/Cargo.lock", "src/rungroup/_ffi.py"),
+            *("LICENSE-APACHE", "LICENSE-MIT", "tests/conftest.py"),
+        ):
             expect(name in names, f"no {name} in the sdist")
         built = [name for name in names if ".so" in name or "__pycache__" in name]
         expect(not built, f"the sdist holds {built}")
@@ -170,8 +175,20 @@ class Check:
             python = self.python("from_sdist")
             self.pip("install", sdist, python=python)
             self.use(python, self.work / "from_sdist")
+            self.tests_of_sdist(sdist, python)
         finally:
             hidden.rename(self.checkout)
+
+    def tests_of_sdist(self, sdist, python):
+        """Its tests, of the package as installed; without the slow ones."""
+        self.pip("install", "pytest==8.3.4", python=python)
+        with tarfile.open(sdist) as archive:
+            archive.extractall(self.work / "unpacked")
+        (package,) = (self.work / "unpacked").iterdir()
+        names = ("ffi", "group", "layout", "promises", "readme", "report")
+        tests = [package / f"tests/test_{name}.py" for name in names]
+        said = run(python, "-m", "pytest", *tests, env=self.env, cwd=package)
+        expect(" passed" in said and "failed" not in said, said)
 
     def editable(self):
         python = self.python("editable")

@@ -51,7 +51,9 @@ group.add(*actors.http_server(wsgi), name="wsgi")
 
 # A coroutine: in an event loop on a thread of the group's, where uvicorn leaves
 # the signals alone. Its lifespan protocol is for applications that ask for it.
-config = uvicorn.Config(by_asgi, port=asgi_port, log_level="warning", lifespan="off")
+config = uvicorn.Config(
+    by_asgi, port=asgi_port, log_level="warning", lifespan="off", ws="none"
+)
 asgi = Server(config)
 group.add(asgi.serve, asgi.stop, name="asgi")
 

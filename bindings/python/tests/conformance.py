@@ -268,7 +268,7 @@ class Playing:
                     self.child.error = error
                 return rungroup.Code(code_of(self.child.error))
             elif self.act(verb, rest):
-                return rungroup.Code(rest)
+                return rungroup.Code(int(rest))
         return 0
 
     async def play_async(self, actions):
@@ -293,7 +293,7 @@ class Playing:
                     self.child.error = error
                 return rungroup.Code(code_of(self.child.error))
             elif self.act(verb, rest):
-                return rungroup.Code(rest)
+                return rungroup.Code(int(rest))
         return 0
 
     def act(self, verb, rest):
@@ -542,9 +542,7 @@ class Test:
         for playing in (self.parent, self.child):
             run = playing and playing.group._run
             if run:
-                for _, thread in run.threads:
+                for thread in run.threads.values():
                     thread.join()
-                if run.coroutines and run.coroutines.thread:
-                    run.coroutines.thread.join()
-                for helper in run.helpers:
-                    helper.thread.join()
+                for interrupter in run.interrupters:
+                    interrupter.thread.join()

@@ -12,15 +12,28 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+PACKAGE = Path(__file__).resolve().parents[1]
+IN_CHECKOUT = not (PACKAGE / "rust").is_dir()  # else in an unpacked sdist
+ROOT = PACKAGE.parents[1] if IN_CHECKOUT else PACKAGE / "rust"
 WATCHDOG = 60  # seconds; only a hang meets it
 
-# Without an installed package: the checkout's.
-SOURCE = ROOT / "bindings/python/src"
-if "rungroup" not in sys.modules and not os.environ.get("RUNGROUP_INSTALLED"):
-    os.environ.setdefault("RUNGROUP_LIBRARY", str(ROOT / "build/lib/librungroup.so.0"))
-    sys.path.insert(0, str(SOURCE))
-    os.environ["PYTHONPATH"] = str(SOURCE)
+# In a checkout, without an installed package: the checkout's own.
+SOURCE = PACKAGE / "src"
+if IN_CHECKOUT and "rungroup" not in sys.modules:
+    if not os.environ.get("RUNGROUP_INSTALLED"):
+        os.environ.setdefault(
+            "RUNGROUP_LIBRARY", str(ROOT / "build/lib/librungroup.so.0")
+        )
+        sys.path.insert(0, str(SOURCE))
+        os.environ["PYTHONPATH"] = str(SOURCE)
+
+
+def shared_library():
+    """What a C program is linked with to meet the package's own copy."""
+    import rungroup
+
+    bundled = Path(rungroup.__file__).parent / "librungroup.so.0"
+    return os.environ.get("RUNGROUP_LIBRARY") or str(bundled)
 
 
 @pytest.fixture(autouse=True)

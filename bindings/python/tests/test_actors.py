@@ -1,6 +1,7 @@
 """The ready actors."""
 
 import http.server
+import subprocess
 import sys
 import threading
 import urllib.request
@@ -132,3 +133,76 @@ def test_process_is_terminated_and_then_killed(deaf, tmp_path):
     group.run()
     assert group.report.actors[0].state == "returned"
     assert group.report.actors[0].code == 0
+
+
+ORPHAN = """
+import os, signal, sys, time
+child = os.fork()
+if child == 0:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    open(sys.argv[1] + ".new", "w").write(str(os.getpid()))
+    os.rename(sys.argv[1] + ".new", sys.argv[1])
+    time.sleep(600)
+if sys.argv[2] == "waits":
+    os.wait()
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.001)
+"""
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("leader", ["waits", "ends"])
+def test_process_takes_its_children_along(leader, tmp_path):
+    """Also those that ignore SIGTERM, and those that it leaves behind."""
+    ready = tmp_path / "ready"
+    command = [sys.executable, "-c", ORPHAN, str(ready), leader]
+    group = Group(grace=30.0)
+    group.add(*actors.process(command, grace=0.2), name="child")
+
+    @group.actor
+    def waits_until_ready(stop):
+        while not ready.exists():
+            stop.wait(0.005) and leader == "waits"
+
+    group.run()
+    pid = int(ready.read_text())
+    while is_alive(pid):  # its end is not ours to wait for, but it was killed
+        threading.Event().wait(0.001)
+
+
+def test_process_takes_its_grace_from_the_groups(tmp_path):
+    ready = tmp_path / "ready"
+    group = Group(grace=1.0)
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    code += f"open({str(ready)!r}, 'w'); time.sleep(600)"
+    group.add(*actors.process([sys.executable, "-c", code]), name="child")
+
+    @group.actor
+    def waits_until_ready(stop):
+        while not ready.exists():
+            stop.wait(0.005)
+
+    group.run()  # without StuckError
+    assert group.report.actors[0].message == "killed by SIGKILL"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_process_group_and_stdin(own, capfd):
+    """A terminal's Ctrl-C reaches a child in a group of its own only by the stop."""
+    import os
+
+    code = "import os, sys; print(os.getpgrp(), sys.stdin.read() if sys.argv[1:] else 0)"
+    command = [sys.executable, "-c", code, *(["read"] if own else [])]
+    group = Group()
+    options = {"stdin": subprocess.DEVNULL} if own else {"terminal": True}
+    group.add(*actors.process(command, **options), name="child")
+    group.run()
+    said = capfd.readouterr().out.split()
+    assert (int(said[0]) != os.getpgrp()) == own

@@ -283,7 +283,7 @@ def test_stuck_coroutine():
         assert caught.value.actors == ("stubborn",)
         assert group.report.actors[0].stuck == "execute"
         let_go.set()
-        await group._actors[0].task
+        await group._run.coroutines.tasks[0]
 
     asyncio.run(main())
 
@@ -388,7 +388,7 @@ def test_the_loop_of_a_late_coroutine_ends_with_it():
 
     group = Group(grace=0.2)
     group.add(deaf, name="deaf")
-    group.add(lambda: 3 * has_begun.wait(60), lambda cause: None, name="ends")
+    group.add(lambda: has_begun.wait(60) and Code(3), lambda cause: None, name="ends")
     with pytest.raises(StuckError) as raised:
         group.run()
     assert "deaf" in raised.value.actors

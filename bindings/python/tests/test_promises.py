@@ -11,9 +11,18 @@ import threading
 import traceback
 
 import pytest
-from conftest import ROOT, python
+from conftest import ROOT, python, shared_library
 
-from rungroup import Code, Failure, Group, SignalError, StateError, StuckError, _ffi, _run
+from rungroup import (
+    Code,
+    Failure,
+    Group,
+    SignalError,
+    StateError,
+    StuckError,
+    _ffi,
+    _run,
+)
 
 
 def ends():
@@ -315,7 +324,7 @@ def test_add_native(tmp_path, cc):
     source.write_text(PLUGIN)
     plugin = tmp_path / "plugin.so"
     command = [cc, "-shared", "-fPIC", "-I", ROOT / "include", source, "-o", plugin]
-    command += [os.environ["RUNGROUP_LIBRARY"]]
+    command += [shared_library()]
     subprocess.run(command, check=True)
     library = ctypes.CDLL(str(plugin))
     group = Group()

@@ -7,6 +7,9 @@ import importlib
 import pkgutil
 from pathlib import Path
 
+import pytest
+from conftest import IN_CHECKOUT, PACKAGE, ROOT
+
 import rungroup
 
 
@@ -26,3 +29,10 @@ def test_docstrings():
         assert failed == 0, module.name
         tried += here
     assert tried >= 5
+
+
+@pytest.mark.skipif(not IN_CHECKOUT, reason="needs the checkout")
+@pytest.mark.parametrize("name", ["LICENSE-APACHE", "LICENSE-MIT"])
+def test_licences_are_the_projects(name):
+    """Copies, since a package holds only what is in its own folder."""
+    assert (PACKAGE / name).read_bytes() == (ROOT / name).read_bytes()

@@ -360,7 +360,7 @@ def test_what_was_given_up_ends_by_itself():
         os.kill(os.getpid(), signal.SIGINT)
         while not group.stopping:
             time.sleep(0.001)
-        time.sleep(0.3)  # sooner it would be the same one
+        time.sleep(0.3)  # sooner, it would be the same one
         os.kill(os.getpid(), signal.SIGINT)
 
     group.add(waits, name="coroutine")

@@ -25,12 +25,30 @@ class SpawnError(Error, RuntimeError):
     code = _ffi.RG_ESPAWN
 
 
+INT_MIN, INT_MAX = -(2**31), 2**31 - 1
+
+
 class Code(int):
     """What an execute returns to end with a code: `return Code(3)`.
 
-    An `enum.IntEnum` is one too. Any other value, a plain int as well, is a clean
-    return: what `sys.stdout.write` gives is no code.
+    A member of an `enum.IntEnum` is one too. Any other value, a plain int as well, is
+    a clean return: what `sys.stdout.write` gives is no code.
+
+    message: for the cause and the report.
+
+    Raises OverflowError for what is not a C int.
     """
+
+    message: str
+
+    def __new__(cls, code: int, message: str = "") -> Code:
+        if isinstance(code, bool) or not isinstance(code, int):
+            raise TypeError(f"code is {code!r}; it is an int")
+        if not INT_MIN <= code <= INT_MAX:
+            raise OverflowError(f"{code} is not a C int, as a code must be")
+        self = super().__new__(cls, code)
+        self.message = message
+        return self
 
 
 class Failure(Error):
@@ -63,11 +81,11 @@ class SignalError(Failure):
 
 
 class StuckError(Error, TimeoutError):
-    """The grace was over and some actors had not returned (rule 10).
+    """The grace was over and something had not ended (rule 10).
 
-    `actors` names them, and `stacks` says where each was when the grace was over,
-    as a traceback does; the report says what of each is stuck. What ended the
-    group, if it was an exception, is the `__cause__`.
+    `actors` names the actors that had not returned, `stacks` says where each is: by
+    name, as a traceback's text, which the message has too. What ended the group, if
+    it was an exception, is the `__cause__`.
     """
 
     code = _ffi.RG_ETIMEDOUT

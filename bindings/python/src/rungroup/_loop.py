@@ -1,198 +1,231 @@
-"""Coroutine actors: tasks of an event loop, the group's own or the caller's."""
+"""Coroutine actors, in the caller's event loop or in one of the group's own."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
-import functools
 import sys
-from collections.abc import Coroutine, Iterator
-from typing import Any, Callable
+import threading
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
-from . import _ffi
-from ._actor import Actor, describe
-from ._ffi import lib
-from ._run import ActorThread, Run, State, spawn
+from ._actor import Actor
+from ._run import FRAMES, join, spawn
 
+if TYPE_CHECKING:
+    from ._run import Run
 
-@contextlib.contextmanager
-def runner(
-    loop: asyncio.AbstractEventLoop,
-) -> Iterator[Callable[[Coroutine[Any, Any, None]], None]]:
-    """Runs coroutines in the loop, and ends it as asyncio.run does."""
-    if sys.version_info >= (3, 11):
-        with asyncio.Runner(loop_factory=lambda: loop) as each:
-            yield each.run
-        return
-    try:
-        yield loop.run_until_complete
-    finally:
-        try:
-            tasks = asyncio.all_tasks(loop)
-            for task in tasks:
-                task.cancel()
-            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(loop.shutdown_default_executor())
-        finally:
-            loop.close()
+if sys.version_info >= (3, 11):
+    Runner = asyncio.Runner
+else:
+
+    class Runner:
+        """What asyncio.Runner is since Python 3.11, as far as it is needed here."""
+
+        def __init__(self) -> None:
+            self._loop = asyncio.new_event_loop()
+
+        def get_loop(self) -> asyncio.AbstractEventLoop:
+            return self._loop
+
+        def close(self) -> None:
+            """As asyncio.run ends a loop."""
+            loop = self._loop
+            try:
+                tasks = asyncio.all_tasks(loop)
+                for task in tasks:
+                    task.cancel()
+                loop.run_until_complete(wait_for_all(tasks))
+                loop.run_until_complete(loop.shutdown_asyncgens())
+                loop.run_until_complete(loop.shutdown_default_executor())
+            finally:
+                loop.close()
+
+    async def wait_for_all(tasks: set[asyncio.Task[Any]]) -> None:
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in tasks:
+            if not task.cancelled() and task.exception() is not None:
+                asyncio.get_running_loop().call_exception_handler(
+                    {
+                        "message": "unhandled exception at the end of the event loop",
+                        "exception": task.exception(),
+                        "task": task,
+                    }
+                )
 
 
 class Coroutines:
-    """Those of a run. All but `prepare`, `go`, `interrupt` and `leave`, which the
-    driver calls, is on the loop's thread."""
+    """The coroutine actors of a run in the caller's loop, which outlives the run."""
 
-    def __init__(self, run: Run, loop: asyncio.AbstractEventLoop | None) -> None:
+    run: Run
+    #: Of the thread of the loop.
+    thread_id = 0
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.loop = loop
+        self.tasks: dict[int, asyncio.Task[Any]] = {}
+        #: Of actors and of interrupts that run.
+        self.pending: set[asyncio.Future[Any]] = set()
+        #: Is called in the loop after each report to the library.
+        self.reported: Callable[[], None] = lambda: None
+
+    def prepare(self, run: Run, context: contextvars.Context) -> None:
+        """Before the start: gets what may not be had. On the driver's thread."""
         self.run = run
-        self.own = loop is None
-        #: The group's own loop has a thread of its own.
-        self.thread: ActorThread | None = None
-        self.loop = loop or asyncio.new_event_loop()
-        self.leaving: asyncio.Future[None] = self.loop.create_future()
-        #: Actors and interrupts that run, with the actors' indexes.
-        self.tasks: dict[asyncio.Future[Any], int] = {}
-        self.timer: asyncio.TimerHandle | None = None
-        #: Whether the loop is the driver as well.
-        self.drives = False
-        #: What ended the loop, and was no actor's.
-        self.escaped: BaseException | None = None
-
-    # ---- for the driver ----
-
-    def prepare(self, context: contextvars.Context) -> None:
         self.context = context
-        if self.own:
-            try:
-                self.thread = spawn("rungroup-loop", self.work)
-            except BaseException:
-                self.loop.close()
-                raise
 
-    def go(self) -> None:
-        if self.drives:
-            self.begin()
-        elif not self.own:
-            self.loop.call_soon_threadsafe(self.begin, context=self.context)
+    def start(self) -> None:
+        """Starts them. On the driver's thread."""
+        self.call(self.start_tasks)
 
     def interrupt(self, index: int) -> None:
-        # After the first step of each task, which `begin` has put into the same queue:
-        # cancelled before it, a coroutine would never begin (rule 3).
-        if self.drives:
-            self.loop.call_soon(self.make_interrupt, index)
+        """Has one interrupted in the loop. On the driver's thread."""
+        # By way of the loop's queue twice: the first steps of the tasks are queued
+        # when `start_tasks` is called. A task that is cancelled before its first step
+        # never begins, and would break rule 3.
+        actor = self.run.actors[index]
+        assert isinstance(actor, Actor)
+        if actor.interrupt is not None:
+            self.call(self.soon, self.call_interrupt, index)
         else:
-            self.loop.call_soon_threadsafe(
-                self.loop.call_soon, self.make_interrupt, index
-            )
+            self.call(self.soon, self.cancel, index)
+            # Not when it is done: a loop that is busy would hold up the interrupts of
+            # all others.
+            self.run.interrupted(index)
 
     def leave(self) -> None:
-        if self.thread is not None:
-            with contextlib.suppress(RuntimeError):  # it has left already
-                self.loop.call_soon_threadsafe(self.leaving.cancel)
-        elif self.own:
-            self.loop.close()
+        """The run is over, or does not begin. On the driver's thread."""
 
-    # ---- the group's own loop ----
+    def ended(self, end: float | None) -> bool:
+        """Waits until the loop has ended, if that is the group's to do."""
+        return True
 
-    def work(self) -> None:
-        with self.run.gate:
+    def is_mine(self, index: int) -> bool:
+        actor = self.run.actors[index]
+        return isinstance(actor, Actor) and actor.coroutine
+
+    def left(self) -> str:
+        """What keeps the loop from ending."""
+        assert self.loop is not None
+        tasks = asyncio.all_tasks(self.loop)
+        names = [getattr(t.get_coro(), "__qualname__", t.get_name()) for t in tasks]
+        return f"tasks: {', '.join(names)}" if names else "its end"
+
+    def stack(self, index: int, frames: Mapping[int, FrameType]) -> str:
+        """Where a coroutine is, as a traceback's text."""
+        task = self.tasks.get(index)
+        if task is None or self.loop is None:
+            return ""
+        if asyncio.current_task(self.loop) is task and self.thread_id in frames:
+            return "".join(traceback.format_stack(frames[self.thread_id])[-FRAMES:])
+        text, waits = "", getattr(task.get_coro(), "cr_await", None)
+        while (frame := getattr(waits, "cr_frame", None)) is not None:
+            text += traceback.format_stack(frame, 1)[-1]
+            waits = getattr(waits, "cr_await", None)
+        return text
+
+    def call(self, function: Callable[..., object], *arguments: Any) -> None:
+        assert self.loop is not None
+        try:
+            self.loop.call_soon_threadsafe(function, *arguments, context=self.context)
+        except RuntimeError:  # closed by the caller, who did not wait for the run
             pass
-        retracted = self.run.state is State.RETRACTED
-        with runner(self.loop) as run_until:
-            if not retracted:
-                self.context.run(self.begin)
-            while not retracted and not (self.leaving.done() and not self.tasks):
-                try:
-                    run_until(self.stay())
-                except BaseException as error:
-                    self.ended_by(error)
 
-    async def stay(self) -> None:
-        while not self.leaving.done():
-            await asyncio.wait([self.leaving])
-        while self.tasks:
-            await asyncio.wait(self.tasks)
+    # ---- in the loop ----
 
-    def ended_by(self, error: BaseException) -> None:
-        """What would end asyncio.run stops the group, which then ends in order; an
-        actor's SystemExit is that actor's."""
-        for task in self.tasks:
-            if task.done() and not task.cancelled() and task.exception() is error:
-                return
-        if self.escaped is None:
-            if type(error) is RuntimeError:
-                error = RuntimeError(
-                    "the group's event loop was stopped (loop.stop); let its actors "
-                    "return instead, or call group.stop()"
-                )
-            self.escaped = error
-            lib.rg_stop(self.run.pointer, 1)
-            self.run.stop._set()
+    def start_tasks(self) -> None:
+        self.thread_id = threading.get_ident()
+        for index in range(len(self.run.actors)):
+            if self.is_mine(index):
+                actor = self.run.actors[index]
+                assert isinstance(actor, Actor) and self.loop is not None
+                task = self.loop.create_task(self.execute(actor), name=actor.name)
+                self.tasks[index] = task
+                self.pending.add(task)
+                task.add_done_callback(self.done(index))
 
-    # ---- tasks ----
+    async def execute(self, actor: Actor) -> tuple[int, bytes | None]:
+        try:
+            arguments = (self.run.stop,) if actor.takes_stop else ()
+            return actor.returned(await actor.execute(*arguments))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            # SystemExit and KeyboardInterrupt too: a task that raises them ends the
+            # loop, under all other actors.
+            return actor.raised(error)
 
-    def begin(self) -> None:
-        for index, actor in enumerate(self.run.actors):
-            if not isinstance(actor, Actor) or not actor.coroutine:
-                continue
-            try:
-                arguments = (self.run.stop,) if actor.takes_stop else ()
-                task = self.loop.create_task(actor.execute(*arguments), name=actor.name)
-            except BaseException as error:
-                self.run.returned(index, actor.raised(error), describe(error))
-                continue
-            actor.task = task
-            self.tasks[task] = index
-            task.add_done_callback(self.task_done)
-
-    def task_done(self, task: asyncio.Task[Any]) -> None:
-        index = self.tasks.pop(task)
-        actor = self.run.actors[index]
-        assert isinstance(actor, Actor)
-        actor.task = None
-        code, message = 0, None
-        if task.cancelled():
-            if self.run.stop.is_set():  # as it was told to
-                message = b"cancelled"
+    def done(self, index: int) -> Callable[[asyncio.Task[Any]], None]:
+        def report(task: asyncio.Task[Any]) -> None:
+            self.pending.discard(task)
+            actor = self.run.actors[index]
+            assert isinstance(actor, Actor)
+            if not task.cancelled():
+                outcome = task.result()
+            elif self.run.stop.is_set():  # as it was told to
+                outcome = 0, b"cancelled"
             else:
-                code = actor.raised(asyncio.CancelledError())
-        elif (error := task.exception()) is not None:
-            code = actor.raised(error)
-        else:
-            code = actor.returned(task.result())
-        told = self.run.returned(index, code, message or describe(actor.exception))
-        if told & _ffi.RG_DRIVE_WAKE and self.drives:
-            self.advance()  # rather than when the descriptor says so
+                outcome = actor.raised(asyncio.CancelledError())
+            self.run.returned(index, *outcome)
+            self.reported()
 
-    def make_interrupt(self, index: int) -> None:
+        return report
+
+    def soon(self, function: Callable[[int], None], index: int) -> None:
+        assert self.loop is not None
+        self.loop.call_soon(function, index)
+
+    def cancel(self, index: int) -> None:
+        self.tasks[index].cancel()
+
+    def call_interrupt(self, index: int) -> None:
         actor = self.run.actors[index]
-        assert isinstance(actor, Actor)
-        if actor.interrupt is None:
-            if actor.task is not None:
-                actor.task.cancel()
+        assert isinstance(actor, Actor) and self.loop is not None
+        result = self.run.call_interrupt(index)
+        if asyncio.iscoroutine(result):
+            task = self.loop.create_task(self.await_interrupt(actor, result))
+            self.pending.add(task)
+            task.add_done_callback(lambda task: self.interrupted(index, task))
         else:
-            result = self.run.call_interrupt(index)
-            if asyncio.iscoroutine(result):
-                task = self.loop.create_task(result)
-                self.tasks[task] = index
-                done = functools.partial(self.interrupt_done, index, actor)
-                task.add_done_callback(done)
-                return
-        if self.run.interrupted(index) & _ffi.RG_DRIVE_WAKE and self.drives:
-            self.advance()
+            self.interrupted(index)
 
-    def interrupt_done(self, index: int, actor: Actor, task: asyncio.Task[Any]) -> None:
-        del self.tasks[task]
-        actor.complaint = (
-            asyncio.CancelledError() if task.cancelled() else task.exception()
-        )
+    async def await_interrupt(
+        self, actor: Actor, result: Coroutine[Any, Any, Any]
+    ) -> None:
+        try:
+            await result
+        except BaseException as error:
+            actor.complaint = error
+
+    def interrupted(self, index: int, task: asyncio.Task[Any] | None = None) -> None:
+        if task is not None:
+            self.pending.discard(task)
         self.run.interrupted(index)
+        self.reported()
 
-    # ---- the loop as the driver ----
+
+class Driven(Coroutines):
+    """All actors are coroutines in the caller's loop, which drives the run as well."""
+
+    timer: asyncio.TimerHandle | None = None
+
+    def drive(self, run: Run, context: contextvars.Context) -> None:
+        assert self.loop is not None
+        self.run = run
+        self.advance(run.start(context))
+        if not run.over:
+            self.loop.add_reader(run.wakes, self.advance)
+            self.reported = self.advance  # rather than when the descriptor says so
+
+    def call(self, function: Callable[..., object], *arguments: Any) -> None:
+        function(*arguments)
 
     def advance(self, wait: int | None = None) -> None:
+        assert self.loop is not None
         run = self.run
-        if run.outcome is not None:
+        if run.over:
             return
         if self.timer is not None:
             self.timer.cancel()
@@ -200,6 +233,66 @@ class Coroutines:
         try:
             wait = run.advance() if wait is None else wait
         except BaseException as error:
-            run.fail(error)
-        if run.outcome is None and wait is not None and wait >= 0:
+            run.end(error)
+        if run.over:
+            self.loop.remove_reader(run.wakes)
+        elif wait is not None and wait >= 0:
             self.timer = self.loop.call_later(wait / 1e9, self.advance)
+
+
+class OwnLoop(Coroutines):
+    """Coroutine actors of a blocking run: in a loop on a thread of the group's."""
+
+    thread: threading.Thread | None = None
+    over: asyncio.Future[None]
+
+    def prepare(self, run: Run, context: contextvars.Context) -> None:
+        super().prepare(run, context)
+        self.runner = Runner()
+        self.loop = self.runner.get_loop()
+        self.over = self.loop.create_future()
+        try:
+            self.thread = spawn("rungroup-loop", self.work, context)
+        except BaseException:
+            self.runner.close()
+            raise
+
+    def leave(self) -> None:
+        if self.thread is not None:
+            self.call(self.let_go)
+
+    def let_go(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
+
+    def ended(self, end: float | None) -> bool:
+        return self.thread is None or join(self.thread, end)
+
+    def work(self, context: contextvars.Context) -> None:
+        with self.run.gate:
+            pass
+        assert self.loop is not None
+        asyncio.set_event_loop(self.loop)
+        stay: asyncio.Task[None] | None = None
+        try:
+            while not (stay and stay.done()) and not self.loop.is_closed():
+                try:
+                    stay = stay or context.run(self.loop.create_task, self.stay())
+                    self.loop.run_until_complete(stay)
+                except BaseException as error:
+                    # A child task or a callback raised SystemExit, or stopped the
+                    # loop. asyncio.run would end there; the actors are stopped in
+                    # order first.
+                    if type(error) is RuntimeError:
+                        error = RuntimeError(
+                            "the group's event loop was stopped (loop.stop): let its "
+                            "actors return instead, or call group.stop()"
+                        )
+                    self.run.stop_for(error)
+        finally:
+            self.runner.close()
+
+    async def stay(self) -> None:
+        await self.over
+        while self.pending:
+            await asyncio.wait(self.pending)

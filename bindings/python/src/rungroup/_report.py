@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import _ffi
-from ._actor import Cause, Entry, cause_of
+from ._actor import Actor, Cause, Entry, cause_of
 from ._ffi import Handle, lib, text
 
 STATES = {
@@ -38,7 +38,7 @@ class ActorReport:
     #: What it said of it, or "".
     message: str
     #: What had not ended when the grace was over: "execute", "interrupt", "both",
-    #: "thread" (of an actor of a C library), or "" if it is not stuck.
+    #: "thread" (what a thread still does after its execute returned), or "".
     stuck: str
     #: When execute was called; None: it was not. So with the next ones.
     started: float | None
@@ -62,7 +62,7 @@ class ActorReport:
             state=STATES.get(raw.state, "running"),
             code=raw.code,
             message=text(raw.message),
-            stuck=STUCK[raw.stuck & 7],
+            stuck=STUCK[raw.stuck & 7] or late(actor),
             started=_seconds(raw.started_ns),
             returned=_seconds(raw.returned_ns),
             interrupting=_seconds(raw.interrupting_ns),
@@ -81,11 +81,16 @@ class Report:
     actors: tuple[ActorReport, ...]
     #: Why the group stops; None before stopping began.
     cause: Cause | None
+    #: What every actor had left behind when the grace was over: sentences that name the
+    #: thread or the event loop.
+    late: tuple[str, ...]
     _text: str = field(repr=False)
     _trace: str = field(repr=False)
 
     @classmethod
-    def _take(cls, handle: Handle, actors: Sequence[Entry]) -> Report:
+    def _take(
+        cls, handle: Handle, actors: Sequence[Entry], late: Sequence[str]
+    ) -> Report:
         table = (_ffi.rg_actor_report * lib.rg_actor_count(handle.pointer))()
         for index, raw in enumerate(table):
             raw.size = ctypes.sizeof(_ffi.rg_actor_report)
@@ -95,13 +100,17 @@ class Report:
                 ActorReport._read(raw, actors[index] if index < len(actors) else None)
                 for index, raw in enumerate(table)
             ),
-            cause_of(handle.pointer, list(actors)),
+            cause_of(handle, actors),
+            tuple(late),
             _format(handle, _ffi.RG_FORMAT_TEXT),
             _format(handle, _ffi.RG_FORMAT_TRACE),
         )
 
     def __str__(self) -> str:
-        return self._text.rstrip("\n")
+        lines = [
+            f"  STUCK {what}: it had not ended within the grace" for what in self.late
+        ]
+        return "\n".join([self._text.rstrip("\n"), *lines])
 
     def to_trace(self) -> str:
         """JSON in the Chrome trace event form, which trace viewers open."""
@@ -141,6 +150,10 @@ class Report:
         from .report import Timeline, picture
 
         return picture(Timeline.from_trace(self._trace))
+
+
+def late(actor: Entry) -> str:
+    return "thread" if isinstance(actor, Actor) and actor.thread_stuck else ""
 
 
 def _seconds(ns: int) -> float | None:

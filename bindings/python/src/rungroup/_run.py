@@ -1,5 +1,5 @@
-"""Carries out a run: threads and tasks tell the library what happened to actors,
-and one driver, a thread or the event loop, does what it says next.
+"""Carries out a run: threads and tasks post to the library what happened to actors,
+and one driver does what the library says next.
 """
 
 from __future__ import annotations
@@ -7,47 +7,65 @@ from __future__ import annotations
 import contextvars
 import ctypes
 import enum
+import logging
 import queue
 import select
 import sys
 import threading
-import traceback
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _ffi
 from ._actor import Actor, Entry, cause_of, describe
-from ._errors import SpawnError, check
+from ._errors import SpawnError, StateError, check
 from ._ffi import Handle, lib
 from ._stop import StopToken
 
 if TYPE_CHECKING:
     from ._loop import Coroutines
 
+#: Seconds that threads which have returned are given to end, if no grace is left.
+MOMENT = 0.05
+#: How many frames of a stuck actor's stack are shown: the innermost.
+FRAMES = 6
 
-class ActorThread(threading.Thread):
-    """A daemon, so that a stuck actor does not keep the interpreter; but not to the
-    threads that its actor starts, which inherit what it says of itself, and would
-    be cut off while they save something at exit."""
 
-    began = False
+class State(enum.Enum):
+    #: Whoever takes the ticket decides whether it begins.
+    NEW = enum.auto()
+    #: Threads are being made; none has begun its execute.
+    STARTING = enum.auto()
+    RUNNING = enum.auto()
+    ENDED = enum.auto()
+    #: It ended without calling any execute: it was refused, or stopped before.
+    NOT_BEGUN = enum.auto()
 
-    def run(self) -> None:
-        self.began = True
-        super().run()
+
+class Thread(threading.Thread):
+    """A daemon thread, so that a stuck actor does not keep the interpreter.
+
+    Threads take over `daemon` from the thread that makes them. Those that an
+    actor makes must not: the interpreter would not wait for what they save at exit.
+    """
+
+    _runs = False
 
     @property
     def daemon(self) -> bool:
-        return not (self.began and threading.current_thread() is self)
+        return not self._runs
 
     @daemon.setter
     def daemon(self, daemonic: bool) -> None:
-        threading.Thread.daemon.fset(self, daemonic)  # type: ignore[attr-defined]
+        raise RuntimeError("a thread of rungroup's is always a daemon thread")
+
+    def run(self) -> None:
+        self._runs = True
+        super().run()
 
 
-def spawn(name: str, target: Callable[..., None], *arguments: Any) -> ActorThread:
-    """A thread that runs, or SpawnError."""
-    thread = ActorThread(target=target, args=arguments, name=name, daemon=True)
+def spawn(name: str, target: Callable[..., None], *arguments: Any) -> threading.Thread:
+    thread = Thread(target=target, args=arguments, name=name, daemon=True)
     try:
         thread.start()
     except RuntimeError as error:
@@ -58,137 +76,160 @@ def spawn(name: str, target: Callable[..., None], *arguments: Any) -> ActorThrea
     return thread
 
 
-class Helper:
+class Interrupter:
     """A thread that calls interrupts, so that one that hangs can be left behind."""
 
     def __init__(self, run: Run) -> None:
         self.jobs: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self.idle = True
+        #: The actor whose interrupt it calls now.
+        self.busy_with: int | None = None
         self.run = run
         self.thread = spawn("rungroup-interrupt", self.work)
+
+    def call(self, index: int) -> None:
+        self.busy_with = index
+        self.jobs.put(index)
 
     def work(self) -> None:
         while (index := self.jobs.get()) is not None:
             self.run.call_interrupt(index)
-            self.idle = True
+            self.busy_with = None
             self.run.interrupted(index)
-
-
-class State(enum.Enum):
-    """Of a run."""
-
-    NEW = enum.auto()
-    #: Nothing was started, since it could not be, or was stopped before.
-    RETRACTED = enum.auto()
-    RUNNING = enum.auto()
-    OVER = enum.auto()
+        del self.run  # which refers to this
 
 
 class Run:
-    """One run of a group. `ended` is called once `outcome` is there."""
+    """One run of a group.
+
+    coroutines: the group's coroutine actors and their event loop, or None.
+    """
 
     def __init__(
         self,
         handle: Handle,
-        actors: list[Entry],
+        actors: Sequence[Entry],
         stop: StopToken,
-        ended: Callable[[], None],
+        coroutines: Coroutines | None,
     ) -> None:
         self.handle = handle
-        self.pointer = handle.pointer
         self.actors = actors
         self.stop = stop
-        self.ended = ended
+        self.coroutines = coroutines
         self.state = State.NEW
-        #: The run's code, or why it could not begin.
+        #: The run's code, or why it could not begin or go on; None: it is not over.
         self.outcome: int | BaseException | None = None
-        #: Set once it has begun, or could not.
-        self.begun = threading.Event()
-        self.value = ctypes.c_int64()
-        #: The descriptor that says when there is something to do.
-        self.wakes = -1
+        #: What came from no actor, from a signal handler for example: it stopped the
+        #: group, and is raised when that has ended.
+        self.intruder: BaseException | None = None
+        #: Are called when it has begun, and when it has ended.
+        self.begun: Callable[[], None] = lambda: None
+        self.ended: list[Callable[[], None]] = []
+        #: Whoever takes the ticket decides whether the run begins.
+        self.ticket = [None]
+        self.driver: threading.Thread | None = None
         #: Held until every thread is there; each hands it on.
         self.gate = threading.Lock()
-        self.threads: list[tuple[int, ActorThread]] = []
-        self.helpers: list[Helper] = []
-        #: None: no actor is a coroutine.
-        self.coroutines: Coroutines | None = None
-        #: Where each actor was that is stuck.
-        self.stacks: dict[str, str] = {}
+        self.threads: dict[int, threading.Thread] = {}
+        self.interrupters: list[Interrupter] = []
+        #: What had returned, but had not ended when the grace was over.
+        self.late: list[str] = []
+        #: What its actors raised has been raised or logged.
+        self.logged = False
+        self.value = ctypes.c_int64()
+
+    @property
+    def over(self) -> bool:
+        return self.outcome is not None
 
     # ---- the start: all or nothing (rule 2) ----
 
-    def host(self, context: contextvars.Context) -> None:
-        """The driver, on a thread of its own."""
+    def begin(self, context: contextvars.Context) -> None:
+        """Has a thread of its own drive the run."""
+        if self.driver is None:
+            self.driver = spawn("rungroup", self.drive, context)
+
+    def take_ticket(self) -> bool:
+        """Whether the caller is the first to ask: it decides whether the run begins."""
+        try:
+            self.ticket.pop()
+        except IndexError:
+            return False
+        return True
+
+    def drive(self, context: contextvars.Context) -> None:
+        """The driver of all but `run_async` of nothing but coroutines."""
+        if not self.take_ticket():
+            return
         try:
             wait = self.start(context)
             poller = select.poll()
             poller.register(self.wakes, select.POLLIN)
-            while self.outcome is None:
+            while not self.over:
                 poller.poll(None if wait < 0 else wait // 1_000_000 + 1)
                 wait = self.advance()
         except BaseException as error:
-            self.fail(error)
+            self.end(error)
 
     def start(self, context: contextvars.Context) -> int:
         """Makes every thread, then lets them go; or none, and raises. How long
         there is nothing to do, in nanoseconds."""
         self.gate.acquire()
+        self.state = State.STARTING
         try:
-            self.wakes = check(lib.rg_drive_fd(self.pointer), "no descriptor is left")
-            if not self.stop.is_set():
+            #: The descriptor that says when there is something to do.
+            self.wakes = check(lib.rg_drive_fd(self.handle.pointer), "no descriptor")
+            if lib.rg_stopping(self.handle.pointer) != 1:
                 for index, actor in enumerate(self.actors):
-                    if not isinstance(actor, Actor) or actor.coroutine:
-                        continue
-                    job = index, actor, context.copy()
-                    self.threads.append((index, spawn(actor.name, self.work, *job)))
+                    if isinstance(actor, Actor) and not actor.coroutine:
+                        job = index, actor, context.copy()
+                        self.threads[index] = spawn(actor.name, self.work, *job)
                 if self.threads and self.stop.grace is not None:
-                    self.helpers.append(Helper(self))
+                    self.interrupters.append(Interrupter(self))
                 if self.coroutines is not None:
-                    self.coroutines.prepare(context)
-            check(lib.rg_drive_begin(self.pointer), "the group can't be run")
+                    self.coroutines.prepare(self, context)
+            check(lib.rg_drive_begin(self.handle.pointer), "the group can't be run")
             self.handle.running = True
             step = self.next()
-            # Else nothing was to be started.
-            if step != _ffi.RG_STEP_FINISH:
+            if step != _ffi.RG_STEP_FINISH:  # else nothing was to be started
                 self.state = State.RUNNING
         finally:
-            if self.state is State.NEW:
-                self.state = State.RETRACTED
-            self.gate.release()
-            if self.state is State.RETRACTED:
+            if self.state is State.STARTING:
+                self.state = State.NOT_BEGUN
                 self.leave()
-        if self.state is State.RUNNING and self.coroutines is not None:
-            self.coroutines.go()
-        self.begun.set()
+            self.gate.release()
+        if self.coroutines is not None and self.state is State.RUNNING:
+            self.coroutines.start()
+        self.begun()
         return self.advance(step)
 
     def work(self, index: int, actor: Actor, context: contextvars.Context) -> None:
         """An actor on its thread."""
         with self.gate:
             pass
-        if self.state is State.RETRACTED:
+        if self.state is State.NOT_BEGUN:
             return
         try:
             arguments = (self.stop,) if actor.takes_stop else ()
-            code = actor.returned(context.run(actor.execute, *arguments))
+            outcome = actor.returned(context.run(actor.execute, *arguments))
         except BaseException as error:
-            code = actor.raised(error)
-        self.returned(index, code, describe(actor.exception))
+            outcome = actor.raised(error)
+        self.returned(index, *outcome)
 
     # ---- what happens to actors ----
 
     def returned(self, index: int, code: int, message: bytes | None) -> int:
-        told: int = lib.rg_drive_return(self.pointer, index, code, message)
+        actor = self.actors[index]
+        if self.over and actor is not None:  # nobody looks any more
+            log_exception(actor.exception, f"{_ffi.text(message)}, after the run")
+        woken: int = lib.rg_drive_return(self.handle.pointer, index, code, message)
         self.stop._set()  # whichever returns, the group is stopping
-        return told
+        return woken
 
     def interrupted(self, index: int) -> int:
         actor = self.actors[index]
         assert isinstance(actor, Actor)  # the library interrupts C's itself
         said = describe(actor.complaint)
-        told: int = lib.rg_drive_interrupted(self.pointer, index, said)
-        return told
+        return int(lib.rg_drive_interrupted(self.handle.pointer, index, said))
 
     def call_interrupt(self, index: int) -> Any:
         actor = self.actors[index]
@@ -198,20 +239,26 @@ class Run:
         try:
             if not actor.takes_cause:
                 return actor.interrupt()
-            return actor.interrupt(cause_of(self.pointer, self.actors))
+            return actor.interrupt(cause_of(self.handle, self.actors))
         except BaseException as error:
             actor.complaint = error
+
+    def stop_for(self, error: BaseException) -> None:
+        """Stops the group for what is raised when that has ended. Any thread."""
+        if self.intruder is None:
+            self.intruder = error
+        code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "code", 1)
+        lib.rg_stop(self.handle.pointer, code if type(code) is int else 1)
+        self.stop._set()
 
     # ---- driving ----
 
     def next(self) -> int:
-        step: int = lib.rg_drive_next(self.pointer, self.value)
-        check(step, "the run went wrong")
-        return step
+        step: int = lib.rg_drive_next(self.handle.pointer, self.value)
+        return check(step, "the run went wrong")
 
     def advance(self, step: int | None = None) -> int:
-        """Does what there is to do now. How long there is nothing, in nanoseconds;
-        -1: for ever."""
+        """Does what there is to do now. How long there is nothing, in nanoseconds."""
         while True:
             step = self.next() if step is None else step
             if step == _ffi.RG_STEP_INTERRUPT:
@@ -220,7 +267,10 @@ class Run:
             elif step == _ffi.RG_STEP_WAIT:
                 return self.value.value
             else:
-                self.finish(self.value.value)
+                self.stop._set()
+                self.handle.running = False
+                self.leave()
+                self.end(self.value.value)
                 return 0
             step = None
 
@@ -231,89 +281,111 @@ class Run:
             assert self.coroutines is not None
             self.coroutines.interrupt(index)
             return
-        if self.helpers and actor.interrupt is not None:
+        if self.interrupters and actor.interrupt is not None:
             try:
-                if not self.helpers[-1].idle:  # it hangs
-                    self.helpers.append(Helper(self))
+                if self.interrupters[-1].busy_with is not None:  # it hangs
+                    self.interrupters.append(Interrupter(self))
             except SpawnError:  # no other thread is to be had
                 pass
             else:
-                self.helpers[-1].idle = False
-                self.helpers[-1].jobs.put(index)
+                self.interrupters[-1].call(index)
                 return
         self.call_interrupt(index)
         self.interrupted(index)
 
-    # ---- the end ----
-
-    def finish(self, code: int) -> None:
-        """The run is over."""
-        self.stop._set()
-        self.handle.running = False
-        if code == _ffi.RG_ETIMEDOUT:
-            self.find_stuck()
-        if self.state is State.RUNNING:
-            self.state = State.OVER
-            self.leave()
-        self.end(code)
-
-    def fail(self, error: BaseException) -> None:
-        """It could not begin, or can't go on."""
-        self.end(error)
-
     def end(self, outcome: int | BaseException) -> None:
+        if self.state is State.RUNNING:
+            self.state = State.ENDED
         self.outcome = outcome
-        self.begun.set()
-        self.ended()
+        self.begun()
+        for notify in tuple(self.ended):
+            notify()
 
     def leave(self) -> None:
-        """The helpers' threads and the loop's end by themselves."""
-        for helper in self.helpers:
-            helper.jobs.put(None)
+        """Has the threads that are not actors' end by themselves."""
+        for interrupter in self.interrupters:
+            interrupter.jobs.put(None)
         if self.coroutines is not None:
             self.coroutines.leave()
 
-    def stuck(self, index: int) -> int:
-        """What of an actor is stuck: bits of RG_STUCK_..."""
-        report = _ffi.rg_actor_report(size=ctypes.sizeof(_ffi.rg_actor_report))
-        lib.rg_get_report(self.pointer, index, ctypes.byref(report))
-        return int(report.stuck)
+    # ---- the end ----
 
-    def find_stuck(self) -> None:
-        """Where each stuck actor is, before it goes on."""
-        frames = sys._current_frames()
-        for index, thread in self.threads:
-            if self.stuck(index) & _ffi.RG_STUCK_EXECUTE and thread.ident in frames:
-                stack = traceback.format_stack(frames[thread.ident])
-                self.stacks[thread.name] = "".join(stack)
-        for actor in self.actors:
-            if isinstance(actor, Actor) and actor.task and not actor.task.done():
-                stack = [
-                    line
-                    for frame in actor.task.get_stack()
-                    for line in traceback.format_stack(frame, limit=1)
-                ]
-                self.stacks[actor.name] = "".join(stack)
+    def notify_loop(self, loop: Any, notify: Callable[[], None]) -> None:
+        """`notify` for a caller who waits in an event loop."""
+        try:
+            loop.call_soon_threadsafe(notify)
+        except RuntimeError:  # closed: the caller gave up
+            pass
 
-    def gather(self) -> bool:
-        """Waits for the threads of all but what is stuck. False: coroutines left
-        something behind that did not end within the grace."""
-        if isinstance(self.outcome, BaseException) and self.handle.running:
-            return True  # it can't go on: nobody stops them
-        timed_out = self.outcome == _ffi.RG_ETIMEDOUT
-        for index, thread in self.threads:
-            if not (timed_out and self.stuck(index) & _ffi.RG_STUCK_EXECUTE):
-                thread.join()
-        for helper in self.helpers:
-            if helper.idle:
-                helper.thread.join()
-        if self.coroutines is None or self.coroutines.thread is None:
-            return True
-        late = None
-        if self.stop.grace is not None:
-            summary = _ffi.rg_summary(size=ctypes.sizeof(_ffi.rg_summary))
-            lib.rg_get_summary(self.pointer, ctypes.byref(summary))
-            took = (summary.end_ns - summary.stopping_ns) / 1e9
-            late = max(0.0, self.stop.grace - took)
-        self.coroutines.thread.join(late)
-        return not self.coroutines.thread.is_alive()
+    def stuck(self) -> dict[int, int]:
+        """Of actors that are stuck, what is: bits of RG_STUCK_..."""
+        bits: dict[int, int] = {}
+        if self.outcome == _ffi.RG_ETIMEDOUT:
+            report = _ffi.rg_actor_report(size=ctypes.sizeof(_ffi.rg_actor_report))
+            for index in range(len(self.actors)):
+                lib.rg_get_report(self.handle.pointer, index, ctypes.byref(report))
+                if report.stuck:
+                    bits[index] = report.stuck
+        return bits
+
+    def gather(self) -> None:
+        """Waits for the end of threads and of the event loop, as long as the grace
+        lasts (rule 10). What is stuck is left behind."""
+        if self.handle.running:
+            return  # the driver failed: nobody stops them
+        end = self.grace_end()
+        stuck = self.stuck()
+        for index, thread in self.threads.items():
+            if not stuck.get(index, 0) & _ffi.RG_STUCK_EXECUTE and not join(thread, end):
+                actor = self.actors[index]
+                assert isinstance(actor, Actor)
+                actor.thread_stuck = True
+                self.late.append(f"the thread of {actor.name!r}")
+        for interrupter in self.interrupters:
+            if interrupter.busy_with is None:
+                join(interrupter.thread, end)
+        if self.coroutines is not None and not self.coroutines.ended(end):
+            if not any(self.coroutines.is_mine(index) for index in stuck):
+                self.late.append(f"the event loop ({self.coroutines.left()})")
+        if self.driver is not None:
+            self.driver.join()
+
+    def grace_end(self) -> float | None:
+        grace = self.stop.grace
+        if grace is None:
+            return None
+        summary = _ffi.rg_summary(size=ctypes.sizeof(_ffi.rg_summary))
+        lib.rg_get_summary(self.handle.pointer, ctypes.byref(summary))
+        left: float = grace - (summary.end_ns - summary.stopping_ns) / 1e9
+        return time.monotonic() + max(left, MOMENT)
+
+
+def join(thread: threading.Thread, end: float | None) -> bool:
+    """Whether it has ended by then."""
+    if not thread.is_alive():
+        return True
+    thread.join(None if end is None else max(0.0, end - time.monotonic()))
+    return not thread.is_alive()
+
+
+def log_exception(error: BaseException | None, what: str) -> None:
+    """What nothing raises must not be lost."""
+    if error is not None:
+        logging.getLogger("rungroup").error("%s", what, exc_info=error)
+
+
+def refuse_green_threads() -> None:
+    """Under such a patch a thread is none, and a wait for the library blocks all."""
+    gevent = sys.modules.get("gevent.monkey")
+    eventlet = sys.modules.get("eventlet.patcher")
+    if gevent is not None and gevent.is_module_patched("threading"):
+        who, remedy = "gevent", "gevent.monkey.patch_all(thread=False)"
+    elif eventlet is not None and eventlet.is_monkey_patched("thread"):
+        who, remedy = "eventlet", "eventlet.monkey_patch(thread=False)"
+    else:
+        return
+    raise StateError(
+        f"{who} has patched threading, so that actors would have no threads and the "
+        f"group would hang: patch with {remedy}, or run the group in a process that is "
+        "not patched"
+    )

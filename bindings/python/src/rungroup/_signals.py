@@ -1,12 +1,18 @@
-"""Waits: one that a signal ends, and one that it does not."""
+"""Signals: a wait that they end, and the signal actor."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from types import TracebackType
+
+from ._errors import SignalError
+from ._ffi import lib
 
 #: write(2), without giving up the GIL: the main thread, once it is woken, waits for
 #: the end of the thread that wakes it, which so comes first.
@@ -33,6 +39,8 @@ class Wakeup:
             os.set_blocking(writer, False)
             Wakeup._pipes = (reader, writer, os.getpid())
         self.reader, self.writer, _ = Wakeup._pipes
+        self.poller = select.poll()
+        self.poller.register(self.reader, select.POLLIN)
         self.previous = signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
         return self
 
@@ -48,9 +56,22 @@ class Wakeup:
         if current not in (self.writer, -1):
             signal.set_wakeup_fd(current)  # the host chose another meanwhile
 
-    def wait(self) -> None:
-        """Until `notify` or a signal; its handler may raise."""
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until `notify` or a signal, whose handler may raise. False: after so many
+        seconds."""
+        # Looks before it reads: a handler that raises leaves what came to `heard`.
+        if not self.poller.poll(None if timeout is None else timeout * 1000):
+            return False
         self.hand_on(os.read(self.reader, 4096))
+        return True
+
+    def heard(self) -> set[int]:
+        """The signals that came, when a handler has raised."""
+        if not self.poller.poll(0):
+            return set()
+        data = os.read(self.reader, 4096)
+        self.hand_on(data)
+        return set(data)
 
     def hand_on(self, data: bytes) -> None:
         signals = data.replace(b"\0", b"")
@@ -76,9 +97,101 @@ class Bell:
     def __exit__(self, *raised: object) -> None:
         pass
 
-    def wait(self) -> None:
-        self.lock.acquire()
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.lock.acquire(timeout=-1 if timeout is None else timeout)
+
+    def heard(self) -> set[int]:
+        return set()
 
     def notify(self) -> None:
-        """Ends the wait. Any thread, once."""
-        self.lock.release()
+        """Ends the wait. Any thread."""
+        try:
+            self.lock.release()
+        except RuntimeError:  # it has ended already
+            pass
+
+
+@dataclass(eq=False)
+class SignalActor:
+    """A signal actor of the library's, which listens and decides (rule 16)."""
+
+    #: What it listens for.
+    signals: tuple[int, ...]
+    #: Whether the program's own handlers are called too.
+    chained: bool = False
+    #: The signal that ended the group, as what `run` raises.
+    exception: BaseException | None = None
+    complaint: None = None
+
+    def heard(self, code: int) -> None:
+        """It is the cause, with this code."""
+        if self.exception is None and code - 128 in self.signals:
+            self.exception = SignalError(code - 128)
+
+
+def add_signals(pointer: int, actor: SignalActor) -> int:
+    """Adds the library's signal actor; its code."""
+    array = (ctypes.c_int * len(actor.signals))(*actor.signals)
+    lib.rg_set_chain_signals(pointer, actor.chained)
+    return int(lib.rg_add_signals(pointer, array, len(actor.signals)))
+
+
+def by_handler(signals: Iterable[int]) -> list[SignalActor]:
+    """These signals, or SIGINT and SIGTERM, as an actor each for those that the
+    program has a handler for, which is to be called too, and for those it has not."""
+    numbers = [int(number) for number in signals] or [signal.SIGINT, signal.SIGTERM]
+    for number in numbers:
+        if number == 0:
+            raise ValueError("0 is not a signal")
+    parts = [[n for n in numbers if has_handler(n) is has] for has in (False, True)]
+    return [SignalActor(tuple(part), part is parts[1]) for part in parts if part]
+
+
+def has_handler(number: int) -> bool:
+    """Whether the program has a handler of its own.
+
+    Python's for SIGINT is none: it would raise KeyboardInterrupt at once. Nor is
+    asyncio.run's: it would cancel the main task, and with it the run.
+    """
+    try:
+        handler = signal.getsignal(number)
+    except ValueError:  # not a signal: the library says so
+        return False
+    if not callable(handler) or handler is signal.default_int_handler:
+        return False
+    function = getattr(handler, "func", handler)  # asyncio.run's is a partial
+    return getattr(function, "__module__", None) != "asyncio.runners"
+
+
+class Known:
+    """Has Python know a handler of the signals that the library listens for.
+
+    A server that listens itself, uvicorn in the main thread for one, puts back the
+    handler that Python knows of when it ends, and then sends itself the signal again.
+    If that were the default, the process would be killed while the others stop. On
+    the main thread, for as long as the group runs.
+    """
+
+    def __init__(
+        self, actors: Iterable[object], heard: Callable[[SignalError], None]
+    ) -> None:
+        self.heard = heard
+        self.signals = [
+            number
+            for actor in actors
+            if isinstance(actor, SignalActor)
+            for number in actor.signals
+            if signal.getsignal(number) is signal.SIG_DFL
+        ]
+
+    def __enter__(self) -> None:
+        for number in self.signals:
+            signal.signal(number, self.handler)
+
+    def handler(self, number: int, frame: object) -> None:
+        self.heard(SignalError(number))
+
+    def __exit__(self, *raised: object) -> None:
+        for number in self.signals:
+            if signal.getsignal(number) == self.handler:
+                signal.signal(number, signal.SIG_DFL)

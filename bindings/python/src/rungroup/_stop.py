@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
-from typing import TYPE_CHECKING
 
 from ._errors import StateError
 from ._ffi import Handle, lib
 
-if TYPE_CHECKING:
-    import asyncio
 
-
-def loop_runs() -> bool:
+def on_event_loop() -> bool:
     """Whether an event loop runs on this thread."""
-    if "asyncio" not in sys.modules:
+    asyncio = sys.modules.get("asyncio")  # which runs none if nobody has imported it
+    if asyncio is None:
         return False
-    import asyncio
-
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -33,14 +29,13 @@ class StopToken:
     Any thread may use it, as long as it likes.
     """
 
-    __slots__ = ("_grace", "_handle", "_known", "_latch", "_loops")
+    __slots__ = ("_handle", "_known", "_latch", "grace")
 
     def __init__(self, handle: Handle, grace: float | None) -> None:
+        #: The group's grace, in seconds; None: it waits for ever.
+        self.grace = grace
         self._handle = handle
-        self._grace = grace
         self._known = False
-        # Futures that coroutines await, each with its loop.
-        self._loops: set[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = set()
         # Held until the group stops. Each waiter that gets it hands it on: they
         # wake one after another, since thousands at once would fight for the GIL.
         self._latch = threading.Lock()
@@ -53,16 +48,17 @@ class StopToken:
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the group stops, at most `timeout` seconds (None: for ever).
 
-        Returns whether it is stopping: a sleep that ends when it should. On a thread
-        that runs an event loop, which it would block, it raises StateError: there it
-        is `await stop.wait_async()`.
+        Returns whether it is stopping: a sleep that ends when it should.
+
+        StateError on the thread of an event loop, which it would block, and with it
+        the group's stop: there, `await stop.wait_async()`. A timeout of 0 is fine.
         """
         if self.is_set():
             return True
-        if (timeout is None or timeout > 0) and loop_runs():
+        if (timeout is None or timeout > 0) and on_event_loop():
             raise StateError(
-                "stop.wait() would block the event loop that runs on this thread: use "
-                "`await stop.wait_async()`"
+                "stop.wait() would block the event loop that runs on this thread: "
+                "use `await stop.wait_async()`"
             )
         # What a lock can wait for is bounded; nobody waits for 292 years.
         limit = -1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
@@ -75,22 +71,20 @@ class StopToken:
         """`wait` for a coroutine: the loop goes on meanwhile."""
         import asyncio
 
+        if self.is_set():
+            return True
         loop = asyncio.get_running_loop()
-        entry = loop, loop.create_future()
-        self._loops.add(entry)
+        stopped = asyncio.Event()
+        fd = os.dup(self.fileno())  # a loop has one reader a descriptor, and many wait
+        loop.add_reader(fd, stopped.set)
         try:
-            if not self.is_set():  # looked at after the future is there to be found
-                await asyncio.wait_for(entry[1], timeout)
+            await asyncio.wait_for(stopped.wait(), timeout)
         except asyncio.TimeoutError:
             pass
         finally:
-            self._loops.discard(entry)
+            loop.remove_reader(fd)
+            os.close(fd)
         return self.is_set()
-
-    @property
-    def grace(self) -> float | None:
-        """Seconds that stopping may take, or None: the group's."""
-        return self._grace
 
     def fileno(self) -> int:
         """A descriptor that is readable once the group stops, for select and poll.
@@ -107,13 +101,3 @@ class StopToken:
                 self._latch.release()
             except RuntimeError:  # another thread did at the same time
                 pass
-            for loop, future in self._loops.copy():
-                try:
-                    loop.call_soon_threadsafe(_wake, future)
-                except RuntimeError:  # that loop is closed
-                    pass
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._actor import Cause
-from ._errors import Failure
+from ._errors import Code, Failure
 from ._stop import StopToken
 
 __all__ = ["http_server", "periodic", "process"]
@@ -66,8 +66,10 @@ def http_server(server: socketserver.BaseServer) -> Pair:
             with changed:
                 for request in open_requests.values():
                     # Whoever waits for the next request sees the end.
-                    with contextlib.suppress(OSError, AttributeError):
-                        request.shutdown(socket.SHUT_RD)
+                    if isinstance(request, socket.socket):
+                        with contextlib.suppress(OSError):
+                            # Not TLS's own, which would go on unencrypted.
+                            socket.socket.shutdown(request, socket.SHUT_RD)
                 changed.wait_for(lambda: not open_requests)
             server.server_close()
 
@@ -120,7 +122,7 @@ def process(
 
     A child that ends by itself with a status other than 0 is a `Failure` with
     that status as code, or 128 plus the signal that killed it; one that is told
-    to stop is a clean return, however it ends.
+    to stop is a clean return, however it ends. The message says how.
     """
     if grace is not None and not grace >= 0:
         raise ValueError(f"grace is {grace!r}; it is a number of seconds from 0 on")
@@ -147,10 +149,10 @@ def process(
             return False
         return True
 
-    def execute(stop: StopToken) -> None:
+    def execute(stop: StopToken) -> Code | None:
         with lock:
             if stopping:  # interrupted before it got going (rule 8)
-                return
+                return None
             child.append(subprocess.Popen(arguments, **options))
         running = child[0]
         # A wait that the interrupt ends: for the grace must be counted from it.
@@ -160,17 +162,13 @@ def process(
         if stop.grace is not None:
             limit = min(limit, 0.8 * stop.grace)
         end_all(running, limit)
-        if stopping:
-            return
         status = running.wait()
-        if status < 0:
-            try:
-                name = signal.Signals(-status).name
-            except ValueError:
-                name = f"signal {-status}"
-            raise Failure(128 - status, f"killed by {name}")
-        if status > 0:
-            raise Failure(status, f"exit status {status}")
+        how = f"exit status {status}" if status >= 0 else f"killed by {name_of(-status)}"
+        if stopping:
+            return Code(0, how)
+        if status != 0:
+            raise Failure(status if status > 0 else 128 - status, how)
+        return None
 
     def end_all(running: subprocess.Popen[Any], limit: float) -> None:
         """Waits for the child and all of its group, then kills what is left."""
@@ -197,6 +195,13 @@ def process(
         told.set()
 
     return execute, interrupt
+
+
+def name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def lives(group: int) -> bool:

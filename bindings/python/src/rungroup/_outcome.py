@@ -1,0 +1,145 @@
+"""A run's end as the caller meets it: what `run` raises, and a program's exit status."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from . import _ffi
+from ._actor import Actor
+from ._errors import Failure, StateError, StuckError
+from ._run import FRAMES, Run, log_exception
+
+if TYPE_CHECKING:
+    from ._group import Group
+
+
+def raise_outcome(run: Run, group: Group) -> None:
+    """Waits for what is left of the run, and raises what it ended with."""
+    # Before the wait: a stack is worth most while its owner is still stuck.
+    stuck = stuck_error(run, group)
+    run.gather()
+    error = run.intruder or (stuck or late_error(run, group)) or result(run, group)
+    others = [each for each in raised_by_actors(run) if each is not error]
+    cause = group.cause
+    if cause is not None and isinstance(error, StuckError):
+        error.__cause__ = cause.exception
+        others = [each for each in others if each is not cause.exception]
+    if group._exception_group and others:
+        raised = [*([] if error is None else [error]), *others]
+        error = vars(builtins)["BaseExceptionGroup"]("actors of the group", raised)
+    elif group._observer is None and not run.logged:
+        for other in others:
+            log_exception(other, "an actor raised what run() does not raise")
+    run.logged = True
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error, stuck, others, cause, run, group  # the traceback has this frame
+
+
+def result(run: Run, group: Group) -> BaseException | None:
+    if isinstance(run.outcome, BaseException):
+        return run.outcome
+    cause = group.cause
+    if cause is not None and cause.exception is not None:
+        return cause.exception
+    if run.outcome:
+        return Failure(run.outcome, cause.message if cause is not None else "")
+    return None
+
+
+def raised_by_actors(run: Run) -> list[BaseException]:
+    """By executes, and then by interrupts."""
+    actors = [actor for actor in run.actors if isinstance(actor, Actor)]
+    raised = [actor.exception for actor in actors] + [actor.complaint for actor in actors]
+    return [error for error in raised if error is not None]
+
+
+def stuck_error(run: Run, group: Group) -> StuckError | None:
+    stuck = run.stuck()
+    if not stuck:
+        return None
+    report = group.report
+    stacks = {}
+    for index, bits in stuck.items():
+        stacks[report.actors[index].name] = stack_of(run, index, bits)
+    names = tuple(stacks)
+    sentence = (
+        f"not stopped within the grace of {run.stop.grace} s: "
+        f"{', '.join(map(repr, names))} had not returned; print(group.report) says what "
+        "is stuck"
+    )
+    for name, stack in stacks.items():
+        if stack:
+            sentence += f"\n{name!r} is here:\n{stack.rstrip()}"
+    return StuckError(sentence, names, stacks)
+
+
+def late_error(run: Run, group: Group) -> StuckError | None:
+    if not run.late:
+        return None
+    return StuckError(
+        f"not stopped within the grace of {run.stop.grace} s: every actor had returned, "
+        f"but {' and '.join(run.late)} had not ended",
+        tuple(a.name for a in run.actors if isinstance(a, Actor) and a.thread_stuck),
+    )
+
+
+def stack_of(run: Run, index: int, bits: int) -> str:
+    """Where a stuck actor is, as a traceback's text. "" for one of a C library's."""
+    threads = []
+    if bits & _ffi.RG_STUCK_INTERRUPT:
+        threads += [i.thread for i in run.interrupters if i.busy_with == index]
+    if index in run.threads and bits & _ffi.RG_STUCK_EXECUTE:
+        threads.append(run.threads[index])
+    # In spite of its name, sys._current_frames is documented.
+    frames = sys._current_frames()
+    text = ""
+    for thread in threads:
+        if thread.ident in frames:
+            stack = traceback.format_stack(frames[thread.ident])
+            text += "".join(stack[-FRAMES:])
+    if run.coroutines is not None and run.coroutines.is_mine(index):
+        text += run.coroutines.stack(index, frames)
+    return text
+
+
+def main(group: Group) -> int:
+    status = 0
+    try:
+        group.run()
+    except (StateError, SystemExit) as error:
+        if isinstance(error, StateError):
+            raise
+        code = error.code
+        status = code if isinstance(code, int) else int(code is not None)
+        if status == 1 and not isinstance(code, int):
+            print(code, file=sys.stderr)
+    except KeyboardInterrupt:
+        status = 130
+    except Failure as error:  # the report says it
+        status = error.code
+    except StuckError as error:
+        print(f"rungroup: {error}", file=sys.stderr)
+        status = group.cause.code if group.cause is not None else 1
+        status = status or 1
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    if not 0 <= status <= 255:
+        status = 1
+    report = group.report
+    print(report, file=sys.stderr)
+    if report.late or any(a.stuck or a.state == "running" for a in report.actors):
+        for stream in sys.stdout, sys.stderr:
+            try:
+                stream.flush()
+            except (OSError, ValueError):  # nobody reads it, or it is closed
+                pass
+        os._exit(status)
+    return status

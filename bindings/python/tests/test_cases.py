@@ -1,0 +1,816 @@
+"""How a run ends: event loops, graces, signals, reports that are read meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+from conftest import WATCHDOG, python
+
+from rungroup import Code, Failure, Group, SignalError, StateError, StuckError
+
+WAYS = ["run", "async"]
+
+
+def run(group, way):
+    if way == "run":
+        group.run()
+    else:
+        asyncio.run(group.run_async())
+
+
+# ---- an event loop ends ----
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_a_coroutine_that_exits_ends_the_group_in_order(way, error):
+    order = []
+    group = Group(grace=WATCHDOG)
+
+    async def exits():
+        raise error
+
+    async def waits():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            order.append("coroutine")
+
+    group.add(waits)
+    group.add(exits)
+    group.add(lambda stop: stop.wait() and order.append("thread"), name="thread")
+    with pytest.raises(type(error)) as caught:
+        run(group, way)
+    assert caught.value is error and group.cause.actor == "exits"
+    assert sorted(order) == ["coroutine", "thread"]
+
+
+async def child_exits():
+    async def child():
+        sys.exit(5)
+
+    await asyncio.create_task(child())
+
+
+async def callback_exits():
+    asyncio.get_running_loop().call_soon(sys.exit, 5)
+    await asyncio.Event().wait()
+
+
+async def callback_exits_later():
+    asyncio.get_running_loop().call_later(0.001, sys.exit, 5)
+    await asyncio.Event().wait()
+
+
+async def stops_the_loop():
+    asyncio.get_running_loop().stop()
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    "execute", [child_exits, callback_exits, callback_exits_later, stops_the_loop]
+)
+def test_what_would_end_the_loop_ends_the_group(execute):
+    tidied = []
+
+    async def tidy():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.001)
+            tidied.append(True)
+
+    group = Group(grace=WATCHDOG)
+    group.add(tidy)
+    group.add(execute, name="ends")
+    group.add(lambda stop: stop.wait() and None, name="thread")
+    with pytest.raises(RuntimeError if execute is stops_the_loop else SystemExit):
+        group.run()
+    assert tidied == [True]
+    assert all(actor.state in ("returned", "raised") for actor in group.report.actors)
+
+
+def test_a_port_that_is_taken():
+    """uvicorn calls sys.exit where it can't bind."""
+    if importlib.util.find_spec("uvicorn") is None:
+        pytest.skip("uvicorn is not installed")
+    import socket
+
+    import uvicorn
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = uvicorn.Config(
+            lambda: None, port=port, lifespan="off", ws="none", log_level="critical"
+        )
+        server = uvicorn.Server(config)
+        group = Group(grace=WATCHDOG)
+        group.add(server.serve, lambda: setattr(server, "should_exit", True), name="web")
+        group.add(lambda stop: stop.wait() and None, name="thread")
+        with pytest.raises(SystemExit):
+            group.run()
+    assert group.cause.actor == "web"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_tasks_that_are_left_are_cancelled_and_awaited(way):
+    flushed = []
+
+    async def flusher():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            flushed.append(True)
+
+    async def actor():
+        actor.task = asyncio.create_task(flusher())
+        await asyncio.sleep(0)
+
+    group = Group(grace=WATCHDOG)
+    group.add(actor)
+    run(group, way)
+    assert flushed == [True] and actor.task.cancelled()
+
+
+def test_generators_and_executor_are_shut_down():
+    closed = []
+
+    async def numbers():
+        try:
+            yield 1
+            yield 2
+        finally:
+            closed.append("generator")
+
+    async def actor():
+        actor.generator = numbers()
+        await actor.generator.__anext__()
+        loop = asyncio.get_running_loop()
+        actor.job = loop.run_in_executor(None, lambda: closed.append("executor"))
+
+    group = Group(grace=WATCHDOG)
+    group.add(actor)
+    group.run()
+    assert sorted(closed) == ["executor", "generator"]
+
+
+@pytest.mark.parametrize("first", ["thread", "coroutine"])
+def test_the_grace_covers_the_end_of_the_loop(first):
+    let_go = threading.Event()
+    began = threading.Event()
+
+    def job():
+        began.set()
+        let_go.wait()
+
+    async def actor():
+        waiting = asyncio.get_running_loop().run_in_executor(None, job)
+        if first == "thread":
+            await waiting
+        while not began.is_set():
+            await asyncio.sleep(0.001)
+
+    group = Group(grace=0.1)
+    group.add(actor)
+    if first == "thread":
+        group.add(lambda: began.wait() and None, lambda: None, name="thread")
+    begin = time.monotonic()
+    with pytest.raises(StuckError, match="the event loop .* had not ended") as caught:
+        group.run()
+    assert time.monotonic() - begin < WATCHDOG / 2
+    assert caught.value.actors == ()
+    assert "STUCK the event loop" in str(group.report)
+    let_go.set()
+
+
+def test_the_grace_covers_the_end_of_a_thread():
+    let_go = threading.Event()
+
+    class Slow:
+        def __del__(self):
+            let_go.wait()
+
+    local = threading.local()
+
+    def execute(stop):
+        local.value = Slow()
+        stop.wait()
+
+    group = Group(grace=0.1)
+    group.add(execute, name="slow")
+    group.add(lambda stop: None, name="ends")
+    with pytest.raises(StuckError, match="the thread of 'slow'") as caught:
+        group.run()
+    assert caught.value.actors == ("slow",)
+    assert group.report.actors[0].stuck == "thread"
+    let_go.set()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_coroutine_takes_its_first_step(way):
+    begun = []
+    rounds = 300
+
+    async def owner():
+        begun.append(True)
+        await asyncio.Event().wait()
+
+    def fails():
+        raise OSError("port in use")
+
+    for _ in range(rounds):
+        group = Group()
+        group.add(owner)
+        group.add(fails, lambda cause: None)
+        with pytest.raises(OSError):
+            run(group, way)
+    assert len(begun) == rounds
+
+
+def test_a_busy_loop_keeps_no_thread_from_being_told():
+    busy, told, go_on = (threading.Event() for _ in range(3))
+
+    async def computes():
+        busy.set()
+        told.wait()  # blocks the loop until the thread's interrupt was called
+        await asyncio.Event().wait()
+
+    group = Group()
+    group.add(computes)
+    group.add(go_on.wait, lambda: (told.set(), go_on.set()), name="thread")
+    group.add(lambda: busy.wait() and None, lambda: None, name="ends")
+    asyncio.run(group.run_async())
+    assert group.cause.actor == "ends"
+
+
+def test_who_makes_the_loop_busy_is_blamed():
+    busy, let_go = threading.Event(), threading.Event()
+
+    async def computes():
+        busy.set()
+        let_go.wait()
+
+    group = Group(grace=0.1)
+    group.add(computes)
+    group.add(lambda stop: stop.wait() and None, name="innocent")
+    group.add(lambda: busy.wait() and None, lambda: None, name="ends")
+    with pytest.raises(StuckError) as caught:
+        group.run()
+    assert caught.value.actors == ("computes",)
+    assert "let_go.wait()" in caught.value.stacks["computes"]
+    assert "let_go.wait()" in str(caught.value)
+    let_go.set()
+
+
+def test_wait_async():
+    group = Group()
+    seen = []
+
+    async def waits(stop):
+        await stop.wait_async()
+        await stop.wait_async()  # at once
+        seen.append(stop.is_set())
+
+    group.add(waits, lambda: None, name="one")
+    group.add(waits, lambda: None, name="two")
+    group.add(lambda stop: None, name="ends")
+    group.run()
+    assert seen == [True, True]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("timeout", [None, 5.0])
+def test_a_blocking_wait_in_a_coroutine_is_refused(way, timeout):
+    async def blocks(stop):
+        assert not stop.wait(0)
+        stop.wait(timeout)
+
+    group = Group()
+    group.add(blocks)
+    with pytest.raises(StateError, match="await stop.wait_async"):
+        run(group, way)
+
+
+# ---- stuck actors ----
+
+
+def test_where_everything_is_stuck_is_said():
+    let_go = threading.Event()
+    loop_let_go = []
+
+    def in_execute():
+        let_go.wait()
+
+    def in_interrupt(cause):
+        assert let_go.wait()
+
+    async def in_coroutine():
+        event = asyncio.Event()
+        loop_let_go.append((asyncio.get_running_loop(), event))
+        while not event.is_set():
+            try:
+                await event.wait()
+            except asyncio.CancelledError:
+                pass
+
+    group = Group(grace=0.2)
+    group.add(in_execute, lambda: None)
+    group.add(lambda stop: stop.wait() and None, in_interrupt, name="interrupted")
+    group.add(in_coroutine)
+    group.add(lambda stop: stop.wait(0.01) and None, name="ends")
+    with pytest.raises(StuckError) as caught:
+        group.run()
+    stacks = caught.value.stacks
+    assert set(stacks) == {"in_execute", "interrupted", "in_coroutine"}
+    assert "in in_execute" in stacks["in_execute"]
+    assert "in in_interrupt" in stacks["interrupted"]
+    assert "await event.wait()" in stacks["in_coroutine"]
+    let_go.set()
+    for loop, event in loop_let_go:
+        loop.call_soon_threadsafe(event.set)
+
+
+# ---- reports that are read meanwhile ----
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_report_is_read_while_the_group_stops(way):
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):
+            group = Group()
+
+            def status(stop, group=group):
+                while not stop.is_set():
+                    assert len(group.report.actors) == 4
+                group.report  # noqa: B018
+
+            group.add(status)
+            group.add(status, name="another")
+            group.add(lambda stop: stop.wait() and None, name="waits")
+            group.add(lambda stop: stop.wait(0.001) and None, name="ends")
+            run(group, way)
+    finally:
+        sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_signal_handler_reads_the_report(way):
+    groups = [Group()]
+    read = []
+    before = signal.signal(
+        signal.SIGALRM, lambda *_: read.append(len(groups[-1].report.actors))
+    )
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        while len(read) < 200:
+            group = Group()
+            groups.append(group)
+            for number in range(8):
+                group.add(waits_for_ever if way == "async" else waits, name=f"n{number}")
+            group.add(lambda stop: stop.wait(0.001) and None, name="ends")
+            run(group, way)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+async def waits_for_ever():
+    await asyncio.Event().wait()
+
+
+def waits(stop):
+    stop.wait()
+
+
+# ---- signals ----
+
+
+ASYNCIO_RUN = """
+import asyncio, os, signal, sys
+from rungroup import Group, SignalError
+number = getattr(signal, sys.argv[1])
+async def waits():
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0.01)
+        print("tidied")
+def sender(stop):
+    os.kill(os.getpid(), number)
+    stop.wait()
+group = Group(grace=20.0)
+group.add(waits)
+group.add(sender)
+group.add_signals()
+try:
+    asyncio.run(group.run_async())
+except SignalError as error:
+    print(error, group.cause.actor, group.cause.code)
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_under_asyncio_run(name, code):
+    output = python(ASYNCIO_RUN, name)
+    assert output == f"tidied\n{name} signals {code}\n"
+
+
+@pytest.mark.parametrize("busy", [0, 2])
+def test_a_handler_that_raises_is_one_delivery(busy):
+    output = python(
+        """
+import os, signal, sys
+from rungroup import Group
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+group = Group(grace=20.0)
+def slow(stop):
+    stop.wait()
+    print("cleaned", flush=True)
+def busy(stop):
+    while not stop.is_set():
+        sum(range(2000))
+def kills(stop):
+    os.kill(os.getpid(), signal.SIGTERM)
+    stop.wait()
+group.add(slow)
+for _ in range(int(sys.argv[1])):
+    group.add(busy)
+group.add(kills)
+group.add_signals()
+try:
+    group.run()
+except SystemExit as error:
+    print("raised", error.code, group.cause.actor, group.cause.code)
+assert all(actor.state == "returned" for actor in group.report.actors)
+""",
+        busy,
+    )
+    assert output == "cleaned\nraised 0 signals 143\n"
+
+
+def test_two_ctrl_c_within_a_moment_are_one():
+    """Without a signal actor: a terminal and a parent send the same one."""
+    output = python("""
+import os, signal, threading
+from rungroup import Group
+group = Group(grace=20.0)
+second = threading.Event()
+def slow(stop):
+    stop.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+    second.set()
+def tidies(stop):
+    second.wait()
+    print("tidied")
+group.add(slow)
+group.add(tidies, lambda: None)
+def kills(stop):
+    os.kill(os.getpid(), signal.SIGINT)
+    stop.wait()
+group.add(kills)
+try:
+    group.run()
+except KeyboardInterrupt:
+    print("raised", group.cause.code)
+assert all(actor.state == "returned" for actor in group.report.actors)
+""")
+    assert output == "tidied\nraised 130\n"
+
+
+UVICORN = """
+import asyncio, os, signal, sys, uvicorn
+from rungroup import Group
+number = getattr(signal, sys.argv[1])
+class Server(uvicorn.Server):
+    async def startup(self, sockets=None):
+        await super().startup(sockets)
+        os.kill(os.getpid(), number)
+config = uvicorn.Config(
+    lambda: None, port=0, lifespan="off", ws="none", log_level="warning"
+)
+server = Server(config)
+group = Group(grace=20.0)
+async def tidies():
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0.01)
+        print("tidied")
+group.add(tidies)
+group.add(lambda stop: stop.wait() and print("thread told"), name="thread")
+group.add(server.serve, lambda: setattr(server, "should_exit", True), name="web")
+group.add_signals()
+try:
+    asyncio.run(group.run_async())
+except BaseException as error:
+    print(repr(error))
+print({actor.state for actor in group.report.actors})
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("uvicorn") is None, reason="needs uvicorn")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_uvicorn_in_the_callers_loop(name):
+    """It takes the signals over, and sends itself the one that it got again."""
+    lines = python(UVICORN, name).splitlines()
+    assert sorted(lines[:2]) == ["thread told", "tidied"]
+    assert lines[2] in ("SignalError(15)", "SignalError(2)", "KeyboardInterrupt()")
+    assert "running" not in lines[3]
+
+
+# ---- threads that actors start, and patched ones ----
+
+
+def test_threads_of_actors_are_no_daemons():
+    output = python("""
+import threading
+from rungroup import Group
+main_ends = threading.Event()
+def saves():
+    threading.main_thread().join()  # it ends after the main thread, if it may
+    print("saved")
+def work(stop):
+    threading.Thread(target=saves).start()
+group = Group()
+group.add(work)
+group.run()
+""")
+    assert output == "saved\n"
+
+
+@pytest.mark.parametrize(
+    ("library", "patch"),
+    [
+        ("gevent", "from gevent import monkey; monkey.patch_all()"),
+        ("eventlet", "import eventlet; eventlet.monkey_patch()"),
+    ],
+)
+@pytest.mark.parametrize("late", [True, False])
+def test_green_threads_are_refused(library, patch, late):
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    lines = ["import rungroup", patch][:: 1 if late else -1]
+    output = python(
+        "\n".join(
+            [
+                "import warnings; warnings.simplefilter('ignore')",
+                *lines,
+                "group = rungroup.Group()",
+                "group.add(lambda stop: None)",
+                "try: group.run()",
+                "except rungroup.StateError as error: print(error)",
+            ]
+        )
+    )
+    assert f"{library} has patched threading" in output
+
+
+# ---- what everybody writes ----
+
+
+MAIN = """
+import os, signal, sys, threading
+from rungroup import Code, Failure, Group
+group = Group(grace=0.2)
+def ends(stop):
+    {ends}
+group.add(ends)
+group.add(lambda stop: stop.wait() and None, name="waits")
+group.add_signals()
+sys.exit(group.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("ends", "status", "says"),
+    [
+        ("pass", 0, 'ended by "ends" with code 0'),
+        ("return Code(7, 'seven')", 7, "seven"),
+        ("raise Failure(9, 'no disk')", 9, "no disk"),
+        ("raise LookupError('gone')", 1, "LookupError: gone"),
+        ("return Code(70000)", 1, "70000"),
+        ("sys.exit(4)", 4, "SystemExit: 4"),
+        ("sys.exit('sorry')", 1, "sorry"),
+        ("os.kill(os.getpid(), signal.SIGTERM); stop.wait()", 143, "SIGTERM"),
+        ("os.kill(os.getpid(), signal.SIGINT); stop.wait()", 130, "SIGINT"),
+    ],
+)
+def test_main(ends, status, says):
+    output = python(MAIN.format(ends=ends), expected=status)
+    assert says in output and "rungroup: ended by" in output
+
+
+def test_main_leaves_what_is_stuck():
+    output = python(
+        """
+import atexit, sys, threading
+from rungroup import Code, Group
+group = Group(grace=0.1)
+atexit.register(print, "never said")
+group.add(threading.Event().wait, lambda: None, name="hangs")
+group.add(lambda: print("flushed", end="") or Code(3), lambda: None, name="ends")
+sys.exit(group.main())
+""",
+        expected=3,
+    )
+    assert output.startswith("flushed") and "STUCK" in output
+    assert "never said" not in output
+
+
+def test_a_block_is_run_at_its_end():
+    with Group() as group:
+        group.add(lambda stop: None, name="ends")
+        assert group.cause is None
+    assert group.cause.actor == "ends"
+
+    async def main():
+        async with Group() as group:
+            group.add(waits_for_ever)
+            group.add(lambda stop: None, name="ends")
+        return group
+
+    assert asyncio.run(main()).cause.actor == "ends"
+    with pytest.raises(LookupError), Group() as other:
+        other.add(lambda stop: pytest.fail("it was started"))
+        raise LookupError
+
+
+def test_start_and_wait():
+    group = Group()
+    running = threading.Event()
+
+    @group.actor
+    def runs(stop):
+        running.set()
+        stop.wait()
+        raise Failure(6, "six")
+
+    with pytest.raises(StateError, match=r"start\(\) before wait"):
+        group.wait()
+    group.start()
+    assert running.wait(WATCHDOG)
+    assert not group.wait(0) and not group.wait(0.01)
+    with pytest.raises(StateError):
+        group.start()
+    group.stop()
+    assert group.wait() and group.wait(0)  # the cause is the stop, with code 0
+    assert str(group.report.actors[0].exception) == "six"
+    other = Group()
+    other.add(lambda stop: Code(3))
+    other.start()
+    for _ in range(2):
+        with pytest.raises(Failure) as caught:
+            other.wait(WATCHDOG)
+        assert caught.value.code == 3
+
+
+def test_several_wait():
+    group = Group()
+    group.add(waits)
+    group.start()
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(group.wait())) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    group.stop()
+    for thread in threads:
+        thread.join()
+    assert results == [True] * 3
+
+
+def test_ctrl_c_during_wait(monkeypatch):
+    group = Group()
+    group.add(lambda stop: (os.kill(os.getpid(), signal.SIGINT), stop.wait()), name="k")
+    with pytest.raises(KeyboardInterrupt):
+        group.start()
+        group.wait()
+    assert group.cause.code == 130 or group.cause.actor is None
+
+
+def test_a_plain_int_is_no_code():
+    group = Group()
+    group.add(lambda stop: sys.getrecursionlimit(), name="ends")
+    group.run()
+    assert group.cause.code == 0
+
+
+def test_codes():
+    import enum
+
+    class Exit(enum.IntEnum):
+        NO_DISK = 12
+        HUGE = 2**40
+
+    for value, code, message in [
+        (Code(3), 3, ""),
+        (Code(3, "three"), 3, "three"),
+        (Exit.NO_DISK, 12, "NO_DISK"),
+    ]:
+        group = Group()
+        group.add(lambda stop, value=value: value, name="ends")
+        with pytest.raises(Failure) as caught:
+            group.run()
+        assert (caught.value.code, caught.value.message) == (code, message)
+    group = Group()
+    group.add(lambda stop: Exit.HUGE, name="ends")
+    with pytest.raises(OverflowError, match="C int"):
+        group.run()
+    for wrong in True, "3", 3.0:
+        with pytest.raises(TypeError, match="it is an int"):
+            Code(wrong)
+
+
+def group_of_failures(**options):
+    group = Group(**options)
+
+    def second(stop):
+        stop.wait()
+        raise OSError("two")
+
+    def interrupt():
+        raise ValueError("three")
+
+    def first(stop):
+        raise LookupError("one")
+
+    group.add(second, interrupt)
+    group.add(first)
+    return group
+
+
+def test_what_others_raise_is_logged(caplog):
+    with pytest.raises(LookupError):
+        group_of_failures().run()
+    logged = [r.exc_info[1] for r in caplog.records if r.name == "rungroup"]
+    assert [str(error) for error in logged] == ["two", "three"]
+
+
+def test_what_is_raised_after_the_run_is_logged(caplog):
+    let_go = threading.Event()
+
+    def late():
+        let_go.wait()
+        raise OSError("late")
+
+    group = Group(grace=0.05)
+    group.add(late, lambda: None)
+    group.add(lambda stop: None, name="ends")
+    with pytest.raises(StuckError):
+        group.run()
+    assert not caplog.records
+    let_go.set()
+    for thread in threading.enumerate():
+        if thread.name == "late":
+            thread.join()
+    assert [str(record.exc_info[1]) for record in caplog.records] == ["late"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="needs ExceptionGroup")
+def test_exception_group(caplog):
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: F821
+        group_of_failures(exception_group=True).run()
+    assert [str(error) for error in caught.value.exceptions] == ["one", "two", "three"]
+    assert not caplog.records
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 11), reason="has ExceptionGroup")
+def test_exception_group_needs_a_newer_python():
+    with pytest.raises(ValueError, match=r"3\.11"):
+        Group(exception_group=True)
+
+
+def test_a_signal_is_an_error_of_its_own():
+    group = Group()
+    group.add(lambda stop: (os.kill(os.getpid(), 15), stop.wait()), name="kills")
+    group.add_signals()
+    with pytest.raises(SignalError):
+        group.run()
+
+
+@pytest.mark.parametrize("module", ["asyncio", "subprocess", "socketserver"])
+def test_imported_only_when_needed(module):
+    python(f"""
+import sys
+from rungroup import Group
+group = Group(grace=1.0)
+group.add(lambda stop: stop.wait(), lambda: None, name="waits")
+group.add(lambda stop: None, name="ends")
+group.add_signals()
+group.run()
+assert {module!r} not in sys.modules
+""")
