@@ -241,7 +241,7 @@ class bell {
 
 /** What the group, its actors and its tokens share: each may outlive the
     others when actors are stuck. */
-class hub {
+class hub : public std::enable_shared_from_this<hub> {
   public:
     hub() : handle_(rg_new()) {
         if (handle_ == nullptr)
@@ -262,12 +262,45 @@ class hub {
             rg_stop(handle_, 0);
             rg_wait(handle_, -1, nullptr);
         }
-        rg_stop(handle_, 0); // wakes whoever waits by a token
+        stop(0); // wakes whoever waits by a token
+        rg_summary summary{};
+        summary.size = sizeof summary;
+        if (rg_get_summary(handle_, &summary) == RG_OK && summary.observer_stuck != 0)
+            static_cast<void>(new std::shared_ptr<hub>(shared_from_this())); // for good
         {
             const std::unique_lock<std::shared_mutex> lock(open_);
             closed_ = true;
         }
         rg_free(handle_);
+    }
+
+    /** Stops the group, and asks std::stop_tokens to. */
+    void stop(int code) {
+        checked(rg_stop(handle_, code));
+        bell_->ring();
+    }
+
+    /** Has an observer called; none: no longer. */
+    void observe(std::function<void(const rg_event &)> observer) {
+        checked(rg_set_observer(handle_, call_observer, this));
+        observer_ = std::move(observer);
+    }
+
+    /** Has the bell rung when stopping begins, whoever begins it. */
+    void watch() {
+        const std::shared_lock<std::shared_mutex> lock(open_);
+        // Refused while it runs; then an interrupt or the end rings it.
+        if (!closed_)
+            static_cast<void>(rg_set_observer(handle_, call_observer, this));
+        if (closed_ || rg_stopping(handle_) == 1)
+            bell_->ring();
+    }
+
+    static void call_observer(const rg_event *event, void *self) {
+        if (event->kind == RG_EVENT_STOPPING)
+            static_cast<hub *>(self)->bell_->ring();
+        if (const auto &observer = static_cast<hub *>(self)->observer_)
+            observer(*event);
     }
 
     /** True: stopping, or gone. */
@@ -323,7 +356,7 @@ class hub {
         return text(exception);
     }
 
-    /** Rung by the first interrupt. */
+    /** Rung when stopping begins: by the first interrupt at the latest. */
     [[nodiscard]] const std::shared_ptr<bell> &first_interrupt() const { return bell_; }
 
     /** Why the group stops, for C++. */
@@ -345,6 +378,7 @@ class hub {
     std::shared_mutex open_; // held shared by tokens while they use the handle
     bool closed_ = false;
     std::mutex mutex_; // of the rest
+    std::function<void(const rg_event &)> observer_;
     int fd_ = -1;
     std::vector<std::shared_ptr<thrown>> thrown_;
     const std::shared_ptr<bell> bell_ = std::make_shared<bell>();
@@ -385,10 +419,17 @@ class stop_token {
      * For std::stop_callback and std::condition_variable_any; also what an
      * execute gets that takes a std::stop_token. An actor's is requested when
      * that actor is interrupted (just before its interrupt function, if it has
-     * one), one from get_stop_token at the group's first interrupt of a C++
-     * actor; callbacks are part of that interrupt, and must not throw.
+     * one), one from get_stop_token when the group begins to stop, or goes (made
+     * while it runs: by the first interrupt of a C++ actor, by stop(), or at the
+     * end). Callbacks are part of the interrupt or of an observer's call, and must
+     * not throw.
      */
-    [[nodiscard]] operator std::stop_token() const { return bell_->token(); }
+    [[nodiscard]] operator std::stop_token() const {
+        const auto token = bell_->token();
+        if (bell_ == hub_->first_interrupt())
+            hub_->watch();
+        return token;
+    }
 #endif
 
     /** Not part of the interface; see group::get_stop_token. */
@@ -757,7 +798,35 @@ class group {
 
     /** Stops the group: run() returns the code (rule 9). From any thread, any
         number of times; the first counts. Not from a signal handler. */
-    void stop(int code = 0) { detail::checked(rg_stop(handle(), code)); }
+    void stop(int code = 0) { hub()->stop(code); }
+
+    /**
+     * Has a function told of the group's events; see rg_set_observer, which says on
+     * which thread. It must not throw. An empty one: no longer.
+     */
+    void set_observer(std::function<void(const rg_event &)> observer) {
+        hub()->observe(std::move(observer));
+    }
+
+    /** A descriptor that is readable once wait() would not block. It is the
+        group's, which closes it. */
+    [[nodiscard]] int done_fd() const { return detail::checked(rg_done_fd(handle())); }
+
+    /** poll(2) that also ends when the group stops: see rg_poll. */
+    template <class Rep, class Period>
+    int poll(struct pollfd *fds, std::size_t count,
+             std::chrono::duration<Rep, Period> time) {
+        return detail::checked(rg_poll(handle(), fds, count, detail::millis(time)));
+    }
+
+    /** What became of the group as a whole, now or at the end. Its text is the
+        group's, and lives as long. */
+    [[nodiscard]] rg_summary summary() const {
+        rg_summary result{};
+        result.size = sizeof result;
+        detail::checked(rg_get_summary(handle(), &result));
+        return result;
+    }
 
     /** Whether stopping has begun. */
     [[nodiscard]] bool stopping() const {
@@ -822,6 +891,8 @@ class group {
     [[nodiscard]] int settle(int code) const {
         hub_->pass();
         const auto why = cause();
+        if (rg_stopping(handle()) == 1)
+            hub_->first_interrupt()->ring();
         const bool given = why ? code == why->code : code == 0;
         if (given && !(code == RG_EPANIC && why->index))
             return code;

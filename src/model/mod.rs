@@ -75,7 +75,7 @@ fn run(scheduler: impl Scheduler + 'static, body: impl Fn() + Send + Sync + 'sta
     config.silence_warnings = true;
     config.max_steps = shuttle::MaxSteps::FailAfter(20_000);
     Runner::new(scheduler, config).run(move || {
-        thread::limit(usize::MAX);
+        thread::begin();
         body();
         // What was stuck may be on its last steps.
         while thread::handles() > 0 {

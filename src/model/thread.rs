@@ -35,6 +35,8 @@ std::thread_local! {
     static LAST: Cell<Id> = const { Cell::new(0) };
     static HANDLES: RefCell<HashMap<Id, Handle>> = RefCell::default();
     static STACKS: RefCell<HashSet<usize>> = RefCell::default();
+    /// How many threads have not ended.
+    static LIVE: Cell<usize> = const { Cell::new(0) };
     static SHARES: Cell<usize> = const { Cell::new(0) };
     /// How many threads may still be made.
     static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
@@ -61,6 +63,7 @@ pub unsafe fn create(
     }
     let ended = Arc::new(AtomicBool::new(false));
     let end = ended.clone();
+    LIVE.set(LIVE.get() + 1);
     let thread = shuttle::thread::spawn(move || {
         start(ptr::with_exposed_provenance_mut(argument));
         loop {
@@ -76,6 +79,7 @@ pub unsafe fn create(
         if let Some(lowest) = lowest {
             STACKS.with_borrow_mut(|stacks| stacks.remove(&lowest));
         }
+        LIVE.set(LIVE.get() - 1);
         end.store(true, SeqCst);
     });
     let id = LAST.get() + 1;
@@ -136,6 +140,17 @@ pub fn set_name(_: &[u8; NAME]) {}
 /// From now on only so many threads can be made.
 pub fn limit(threads: usize) {
     LEFT.set(threads);
+}
+
+/// Before a schedule: of one that failed, threads may be left.
+pub fn begin() {
+    limit(usize::MAX);
+    LIVE.set(0);
+}
+
+/// How many threads have not ended, those included that were let go.
+pub fn live() -> usize {
+    LIVE.get()
 }
 
 /// How many threads are neither joined nor detached; none, once all is over.

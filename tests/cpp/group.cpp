@@ -7,6 +7,8 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <unistd.h>
+#include <vector>
 
 using namespace std::chrono_literals;
 
@@ -399,7 +401,66 @@ void beside_c() {
     CHECK(group.cause()->index == 0U);
 }
 
+// What C has: events, the descriptor of the end, poll, the summary.
+void what_c_has() {
+    rungroup::group group;
+    std::vector<int> kinds;
+    group.set_observer([&](const rg_event &event) { kinds.push_back(event.kind); });
+    group.add("a", [](rungroup::stop_token) { return 3; });
+    pollfd over = {group.done_fd(), POLLIN, 0};
+    CHECK(poll(&over, 1, 0) == 0);
+    group.start();
+    CHECK(poll(&over, 1, -1) == 1);
+    CHECK(group.wait() == 3);
+    const std::vector<int> all = {RG_EVENT_STARTED,     RG_EVENT_RETURNED,
+                                  RG_EVENT_STOPPING,    RG_EVENT_INTERRUPTING,
+                                  RG_EVENT_INTERRUPTED, RG_EVENT_STOPPED};
+    CHECK(kinds == all);
+    CHECK(group.summary().code == 3 && group.summary().finished == 1);
+    CHECK(group.poll(nullptr, 0, 60s) == RG_OK);
+}
+
 #ifdef __cpp_lib_jthread
+// Requested whenever stopping begins, whoever is in the group.
+void std_stop_token_of_the_group() {
+    const auto token_of = [](const rungroup::group &group) {
+        const std::stop_token token = group.get_stop_token();
+        CHECK(!token.stop_requested());
+        return token;
+    };
+    { // Nobody of C++'s, and a signal.
+        rungroup::group group;
+        group.add_signals({SIGUSR1});
+        const auto token = token_of(group);
+        check::gate requested;
+        const std::stop_callback callback(token, [&] { requested.open(); });
+        group.start();
+        kill(getpid(), SIGUSR1);
+        requested.wait();
+        CHECK(group.wait() == 128 + SIGUSR1);
+    }
+    { // Before the run.
+        rungroup::group group;
+        group.add("a", [](rungroup::stop_token stop) { stop.wait(); });
+        const auto token = token_of(group);
+        group.stop(3);
+        CHECK(token.stop_requested());
+        CHECK(group.run() == 3);
+    }
+    { // Empty.
+        rungroup::group group;
+        const auto token = token_of(group);
+        CHECK(group.run() == 0);
+        CHECK(token.stop_requested());
+    }
+    std::stop_token token;
+    { // Not run at all.
+        rungroup::group group;
+        token = token_of(group);
+    }
+    CHECK(token.stop_requested());
+}
+
 void std_stop_token() {
     rungroup::group group;
     check::gate stopped;
@@ -493,7 +554,9 @@ int main() {
                      {"stuck", stuck},
                      {"nested", nested},
                      {"beside_c", beside_c},
+                     {"what_c_has", what_c_has},
 #ifdef __cpp_lib_jthread
+                     {"std_stop_token_of_the_group", std_stop_token_of_the_group},
                      {"std_stop_token", std_stop_token},
                      {"std_stop_token_staged", std_stop_token_staged},
 #endif

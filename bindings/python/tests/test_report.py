@@ -114,7 +114,7 @@ def ended():
 
 def stuck():
     gate = threading.Event()
-    group = Group(grace=0.05)
+    group = Group(grace=0.3)  # time enough for those who do not hang
     group.add(lambda: gate.wait() and None, lambda: None, name="execute hangs")
     group.add(lambda stop: stop.wait(), lambda: gate.wait(), name="interrupt hangs")
     group.add(lambda: None, lambda: None, name="first")
