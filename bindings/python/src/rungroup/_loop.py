@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from . import _ffi
 from ._actor import Actor
 from ._run import FRAMES, join, spawn
 
@@ -68,8 +69,9 @@ class Coroutines:
         self.tasks: dict[int, asyncio.Task[Any]] = {}
         #: Of actors and of interrupts that run.
         self.pending: set[asyncio.Future[Any]] = set()
-        #: Is called in the loop after each report to the library.
-        self.reported: Callable[[], None] = lambda: None
+
+    def reported(self, woken: int) -> None:
+        """In the loop, after each report to the library."""
 
     def prepare(self, run: Run, context: contextvars.Context) -> None:
         """Before the start: gets what may not be had. On the driver's thread."""
@@ -168,8 +170,7 @@ class Coroutines:
                 outcome = 0, b"cancelled"
             else:
                 outcome = actor.raised(asyncio.CancelledError())
-            self.run.returned(index, *outcome)
-            self.reported()
+            self.reported(self.run.returned(index, *outcome))
 
         return report
 
@@ -202,8 +203,7 @@ class Coroutines:
     def interrupted(self, index: int, task: asyncio.Task[Any] | None = None) -> None:
         if task is not None:
             self.pending.discard(task)
-        self.run.interrupted(index)
-        self.reported()
+        self.reported(self.run.interrupted(index))
 
 
 class Driven(Coroutines):
@@ -217,7 +217,10 @@ class Driven(Coroutines):
         self.advance(run.start(context))
         if not run.over:
             self.loop.add_reader(run.wakes, self.advance)
-            self.reported = self.advance  # rather than when the descriptor says so
+
+    def reported(self, woken: int) -> None:
+        if woken & _ffi.RG_DRIVE_WAKE:  # rather than when the descriptor says so
+            self.advance()
 
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
         function(*arguments)
