@@ -349,6 +349,10 @@ def test_websockets_on_threads():
 
     def add(group, port):
         server = serve(handler, "127.0.0.1", port)
-        group.add(server.serve_forever, server.shutdown, name="websockets")
+        group.add(
+            server.serve_forever,
+            lambda: server.shutdown(close_connections=False),
+            name="websockets",
+        )
 
     check(add, app, ask_websocket)
