@@ -46,7 +46,7 @@ tests() {
     (cd bindings/go && go vet ./...)
     run_tests "go test" go test -v -count=1 ./...
     run_tests "go test with a collection at every turn, and strict pointers" \
-        env GOGC=1 GODEBUG=cgocheck=1 RUNGROUP_TIMES=4 RUNGROUP_RUNS=1000 go test -v -count=1 .
+        env GOGC=1 GOEXPERIMENT=cgocheck2 RUNGROUP_TIMES=4 RUNGROUP_RUNS=1000 go test -v -count=1 .
     if [ -z "${QUICK:-}" ]; then
         run_tests "go test -race" \
             env RUNGROUP_TIMES=2 RUNGROUP_RUNS=1000 go test -race -v -count=1 .

@@ -34,6 +34,9 @@ func (g *group) findStuck() *StuckError {
 				Execute: r.StuckExecute, Interrupt: r.StuckInterrupt, Thread: r.StuckThread})
 		}
 	}
+	if len(err.Actors) == 0 { // An actor returned that code itself.
+		return err
+	}
 	var profile bytes.Buffer
 	_ = pprof.Lookup("goroutine").WriteTo(&profile, 1) // a Buffer has no errors
 	stacks := functionStacks(profile.String())
