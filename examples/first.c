@@ -23,9 +23,12 @@ static void interrupt(const rg_cause *cause, void *name) {
 
 int main(void) {
     group = rg_new();
-    rg_add(group, wait_for_stop, interrupt, "first");
-    rg_add(group, wait_for_stop, interrupt, "second");
-    rg_add(group, count_to_three, interrupt, "third");
+    if (rg_add(group, wait_for_stop, interrupt, "first") != 0 ||
+        rg_add(group, wait_for_stop, interrupt, "second") != 0 ||
+        rg_add(group, count_to_three, interrupt, "third") != 0) {
+        fprintf(stderr, "%s\n", rg_last_error());
+        return 1;
+    }
     int code = rg_run(group);
     rg_free(group);
     return code;

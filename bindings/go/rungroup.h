@@ -7,8 +7,9 @@
  * first one's result.
  *
  *     rg_group *group = rg_new();
- *     rg_add(group, serve, stop_serving, &server);
- *     rg_add_signals(group, NULL, 0);
+ *     if (rg_add(group, serve, stop_serving, &server) != 0 ||
+ *         rg_add_signals(group, NULL, 0) != 0)
+ *         die(rg_last_error());
  *     int code = rg_run(group);
  *     rg_free(group);
  *

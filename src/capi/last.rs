@@ -34,6 +34,8 @@ pub fn keep(function: &str, error: Error) {
 }
 
 /// A copy of the library, perhaps this one, refused something.
+#[cold]
+#[inline(never)]
 pub fn said_by(table: &Table) {
     let own: LastError = sentence;
     if !ptr::fn_addr_eq(table.last_error, own) {

@@ -48,7 +48,7 @@ impl Answer for c_int {
     }
 
     fn is_failure(&self) -> bool {
-        Error::from_code(*self).is_some()
+        *self < 0
     }
 }
 
@@ -82,6 +82,9 @@ fn boundary<R: Answer>(function: &str, body: impl FnOnce() -> Result<R, Error>) 
         .unwrap_or_else(|error| refused(function, error))
 }
 
+// Apart, so that a call that succeeds does not pay for it.
+#[cold]
+#[inline(never)]
 fn refused<R: Answer>(function: &str, error: Error) -> R {
     last::keep(function, error);
     R::failed(error)
