@@ -2,6 +2,7 @@
 // process, with a sentence that names the actor and rungroup.hpp.
 #include "check.hpp"
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <rungroup.h>
 #include <stdexcept>
@@ -29,11 +30,13 @@ void run(rg_execute_fn execute, rg_interrupt_fn interrupt, bool grace, bool star
     actor.name = "culprit";
     actor.execute = execute;
     actor.interrupt = interrupt;
-    rg_add_actor(group, &actor);
+    if (rg_add_actor(group, &actor) != RG_OK)
+        std::exit(2);
     actor.name = "bystander";
     actor.execute = return_3;
     actor.interrupt = rg_interrupt_none;
-    rg_add_actor(group, &actor);
+    if (rg_add_actor(group, &actor) != RG_OK)
+        std::exit(2);
     int code = 0;
     if (start && rg_start(group) == 0)
         rg_wait(group, -1, &code);
