@@ -262,10 +262,9 @@ class hub : public std::enable_shared_from_this<hub> {
             rg_stop(handle_, 0);
             rg_wait(handle_, -1, nullptr);
         }
-        stop(0); // wakes whoever waits by a token
-        rg_summary summary{};
-        summary.size = sizeof summary;
-        if (rg_get_summary(handle_, &summary) == RG_OK && summary.observer_stuck != 0)
+        rg_stop(handle_, 0); // wakes whoever waits by a token; a fork's child may not
+        bell_->ring();
+        if (summary().observer_stuck != 0)
             static_cast<void>(new std::shared_ptr<hub>(shared_from_this())); // for good
         {
             const std::unique_lock<std::shared_mutex> lock(open_);
@@ -278,6 +277,14 @@ class hub : public std::enable_shared_from_this<hub> {
     void stop(int code) {
         checked(rg_stop(handle_, code));
         bell_->ring();
+    }
+
+    /** What became of the group as a whole. */
+    [[nodiscard]] rg_summary summary() const {
+        rg_summary result{};
+        result.size = sizeof result;
+        checked(rg_get_summary(handle_, &result));
+        return result;
     }
 
     /** Has an observer called; none: no longer. */
@@ -357,7 +364,7 @@ class hub : public std::enable_shared_from_this<hub> {
     }
 
     /** Rung when stopping begins: by the first interrupt at the latest. */
-    [[nodiscard]] const std::shared_ptr<bell> &first_interrupt() const { return bell_; }
+    [[nodiscard]] const std::shared_ptr<bell> &stop_bell() const { return bell_; }
 
     /** Why the group stops, for C++. */
     [[nodiscard]] cause translate(const rg_cause &why) {
@@ -426,7 +433,7 @@ class stop_token {
      */
     [[nodiscard]] operator std::stop_token() const {
         const auto token = bell_->token();
-        if (bell_ == hub_->first_interrupt())
+        if (bell_ == hub_->stop_bell())
             hub_->watch();
         return token;
     }
@@ -600,7 +607,7 @@ inline void call_interrupt(const rg_cause *why, void *userdata) {
     actor &self = *static_cast<actor *>(userdata);
     try {
         self.group()->pass();
-        self.group()->first_interrupt()->ring();
+        self.group()->stop_bell()->ring();
         self.interrupted()->ring();
         self.interrupt(*why);
         self.group()->pass();
@@ -821,12 +828,7 @@ class group {
 
     /** What became of the group as a whole, now or at the end. Its text is the
         group's, and lives as long. */
-    [[nodiscard]] rg_summary summary() const {
-        rg_summary result{};
-        result.size = sizeof result;
-        detail::checked(rg_get_summary(handle(), &result));
-        return result;
-    }
+    [[nodiscard]] rg_summary summary() const { return hub()->summary(); }
 
     /** Whether stopping has begun. */
     [[nodiscard]] bool stopping() const {
@@ -835,7 +837,7 @@ class group {
 
     /** A token for those who are no actors of the group. */
     [[nodiscard]] stop_token get_stop_token() const {
-        return stop_token(hub(), hub()->first_interrupt());
+        return stop_token(hub(), hub()->stop_bell());
     }
 
     /** Why the group stops; none before it does. */
@@ -892,7 +894,7 @@ class group {
         hub_->pass();
         const auto why = cause();
         if (rg_stopping(handle()) == 1)
-            hub_->first_interrupt()->ring();
+            hub_->stop_bell()->ring();
         const bool given = why ? code == why->code : code == 0;
         if (given && !(code == RG_EPANIC && why->index))
             return code;

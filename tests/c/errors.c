@@ -1,7 +1,6 @@
 /* What is said of a refusal: rg_last_error, rg_error_name; and the helpers that make
  * one less likely. */
 #include "check.h"
-#include "process.h"
 
 #include <errno.h>
 #include <sys/resource.h>

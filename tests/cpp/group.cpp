@@ -6,6 +6,7 @@
 #include <rungroup.hpp>
 #include <sstream>
 #include <string>
+#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -420,6 +421,20 @@ void what_c_has() {
     CHECK(group.poll(nullptr, 0, 60s) == RG_OK);
 }
 
+// A group that has run may go in a child of a fork, which must not stop it.
+void goes_in_a_child() {
+    auto group = std::make_unique<rungroup::group>();
+    group->add("a", [](rungroup::stop_token) { return 3; });
+    CHECK(group->run() == 3);
+    const pid_t child = fork();
+    if (child == 0) {
+        group.reset();
+        _exit(0);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
 #ifdef __cpp_lib_jthread
 // Requested whenever stopping begins, whoever is in the group.
 void std_stop_token_of_the_group() {
@@ -555,6 +570,7 @@ int main() {
                      {"nested", nested},
                      {"beside_c", beside_c},
                      {"what_c_has", what_c_has},
+                     {"goes_in_a_child", goes_in_a_child},
 #ifdef __cpp_lib_jthread
                      {"std_stop_token_of_the_group", std_stop_token_of_the_group},
                      {"std_stop_token", std_stop_token},

@@ -113,13 +113,14 @@ def main(group: Group) -> int:
     status = 0
     try:
         group.run()
-    except (StateError, SystemExit) as error:
-        if isinstance(error, StateError):
-            raise
-        code = error.code
-        status = code if isinstance(code, int) else int(code is not None)
-        if status == 1 and not isinstance(code, int):
-            print(code, file=sys.stderr)
+    except StateError:
+        raise
+    except SystemExit as error:  # as the interpreter takes it
+        if error.code is None or isinstance(error.code, int):
+            status = error.code or 0
+        else:
+            print(error.code, file=sys.stderr)
+            status = 1
     except KeyboardInterrupt:
         status = 130
     except Failure as error:  # the report says it
