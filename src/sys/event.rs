@@ -22,7 +22,7 @@ pub struct Event {
 impl Event {
     /// A new one, closed on exec and never blocking.
     #[cfg(target_os = "linux")]
-    pub fn new() -> io::Result<Self> {
+    fn open() -> io::Result<Self> {
         // SAFETY: eventfd takes no pointers.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
@@ -35,7 +35,7 @@ impl Event {
 
     /// A new one, closed on exec.
     #[cfg(not(target_os = "linux"))]
-    pub fn new() -> io::Result<Self> {
+    fn open() -> io::Result<Self> {
         let (read, write) = io::pipe()?;
         Ok(Event {
             read: read.into(),
@@ -43,9 +43,9 @@ impl Event {
         })
     }
 
-    /// The same, with the system's reason if there is none.
-    pub fn try_new() -> Result<Self, Error> {
-        Event::new().map_err(|error| {
+    /// A new one; the refusal has the system's reason.
+    pub fn new() -> Result<Self, Error> {
+        Event::open().map_err(|error| {
             let error = Errno::of(&error);
             because(
                 Error::Memory,
@@ -59,7 +59,7 @@ impl Event {
         if let Some(event) = place.get() {
             return Ok(event);
         }
-        let event = Event::try_new()?;
+        let event = Event::new()?;
         Ok(place.get_or_init(|| event))
     }
 

@@ -199,7 +199,7 @@ impl Listening {
     /// One that does not listen yet. `chain`: each signal is also handed on to the
     /// handler that was there before.
     pub fn new(wanted: Signals, chain: bool) -> Result<Self, Error> {
-        let event = Event::try_new()?;
+        let event = Event::new()?;
         let _registry = Registry::lock()?;
         let node = Node::take().ok_or(Error::Memory)?;
         node.fd.store(event.write_fd(), SeqCst);
