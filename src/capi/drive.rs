@@ -119,8 +119,7 @@ pub(super) unsafe fn drive_interrupted(
 }
 
 fn post(core: &Arc<Core>, post: Post, outcome: Outcome) -> Result<c_int, Error> {
-    // A share: with this post the run may be over, and the handle freed.
-    let woken = core.clone().host_post(post, outcome)?;
+    let woken = core.host_post(post, outcome)?;
     Ok(if woken { RG_DRIVE_WAKE } else { 0 })
 }
 

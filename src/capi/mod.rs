@@ -74,10 +74,15 @@ impl<T> Answer for *mut T {
     }
 }
 
-/// The one place where a panic of the library's own ends, and where a
-/// cancellation of the thread is held off.
+/// Where a cancellation of the thread is held off.
 fn boundary<R: Answer>(function: &str, body: impl FnOnce() -> Result<R, Error>) -> R {
-    uncancelled(|| catch_unwind(AssertUnwindSafe(body)))
+    uncancelled(|| prompt(function, body))
+}
+
+/// For a body in which there is nothing that a cancellation acts at. The one
+/// place where a panic of the library's own ends.
+fn prompt<R: Answer>(function: &str, body: impl FnOnce() -> Result<R, Error>) -> R {
+    catch_unwind(AssertUnwindSafe(body))
         .unwrap_or(Err(Error::Panic))
         .unwrap_or_else(|error| refused(function, error))
 }

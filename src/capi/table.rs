@@ -3,7 +3,7 @@
 //! the table of the copy that made it, and all of them go through that.
 
 use super::last::{self, LastError};
-use super::{Handle, boundary, drive, group, null, report, signals, stop};
+use super::{Handle, boundary, drive, group, null, prompt, report, signals, stop};
 use crate::abi::{
     Head, rg_actor, rg_actor_report, rg_cause, rg_completion, rg_group, rg_interrupt_fn,
     rg_observer_fn, rg_release_fn, rg_start_fn, rg_summary,
@@ -21,7 +21,8 @@ const ABI: u32 = 0;
 /// are in it. Those are not the exports, since a copy's own export may be
 /// hidden by another copy's, which would call itself through the table.
 macro_rules! table {
-    ($($name:ident($handle:ty $(, $argument:ident: $type:ty)*) -> $result:ty = $body:path;)*) => {
+    ($($name:ident($handle:ty $(, $argument:ident: $type:ty)*) -> $result:ty
+        = $boundary:ident $body:path;)*) => {
         /// The functions of the copy of the library that made a handle. The layout
         /// is part of the binary interface.
         #[repr(C)]
@@ -48,7 +49,7 @@ macro_rules! table {
             ) -> $result {
                 // SAFETY: `table` has checked that it is a handle, and this copy's
                 // table led here. The caller's promises are the exports'.
-                boundary(concat!("rg_", stringify!($name)), || unsafe {
+                $boundary(concat!("rg_", stringify!($name)), || unsafe {
                     $body(&<$handle as Handle>::own(handle) $(, $argument)*)
                 })
             })*
@@ -57,7 +58,7 @@ macro_rules! table {
 }
 
 table! {
-    add_actor(rg_group, actor: *const rg_actor, take: TakeFailure) -> c_int = group::add_actor;
+    add_actor(rg_group, actor: *const rg_actor, take: TakeFailure) -> c_int = boundary group::add_actor;
     add_async(
         rg_group,
         name: *const c_char,
@@ -66,40 +67,40 @@ table! {
         userdata: *mut c_void,
         release: rg_release_fn,
         take: TakeFailure
-    ) -> c_int = group::add_async;
-    complete(rg_completion, code: c_int, message: *const c_char) -> c_int = group::complete;
-    set_grace(rg_group, timeout_ms: i64) -> c_int = group::set_grace;
-    set_order(rg_group, order: c_int) -> c_int = group::set_order;
-    run(rg_group) -> c_int = group::run;
-    start(rg_group) -> c_int = group::start;
-    done_fd(rg_group) -> c_int = group::done_fd;
-    wait(rg_group, timeout_ms: i64, code: *mut c_int) -> c_int = group::wait;
-    free(rg_group) -> () = group::free;
-    stop(rg_group, code: c_int) -> c_int = stop::stop;
-    stopping(rg_group) -> c_int = stop::stopping;
-    wait_stop(rg_group, timeout_ms: i64) -> c_int = stop::wait_stop;
-    stop_fd(rg_group) -> c_int = stop::stop_fd;
-    poll(rg_group, fds: *mut pollfd, count: usize, timeout_ms: i64) -> c_int = stop::poll;
-    add_signals(rg_group, signals: *const c_int, count: usize) -> c_int = signals::add_signals;
-    set_chain_signals(rg_group, on: c_int) -> c_int = signals::set_chain_signals;
-    add_systemd(rg_group) -> c_int = signals::add_systemd;
+    ) -> c_int = boundary group::add_async;
+    complete(rg_completion, code: c_int, message: *const c_char) -> c_int = boundary group::complete;
+    set_grace(rg_group, timeout_ms: i64) -> c_int = boundary group::set_grace;
+    set_order(rg_group, order: c_int) -> c_int = boundary group::set_order;
+    run(rg_group) -> c_int = boundary group::run;
+    start(rg_group) -> c_int = boundary group::start;
+    done_fd(rg_group) -> c_int = boundary group::done_fd;
+    wait(rg_group, timeout_ms: i64, code: *mut c_int) -> c_int = boundary group::wait;
+    free(rg_group) -> () = boundary group::free;
+    stop(rg_group, code: c_int) -> c_int = boundary stop::stop;
+    stopping(rg_group) -> c_int = prompt stop::stopping;
+    wait_stop(rg_group, timeout_ms: i64) -> c_int = boundary stop::wait_stop;
+    stop_fd(rg_group) -> c_int = boundary stop::stop_fd;
+    poll(rg_group, fds: *mut pollfd, count: usize, timeout_ms: i64) -> c_int = boundary stop::poll;
+    add_signals(rg_group, signals: *const c_int, count: usize) -> c_int = boundary signals::add_signals;
+    set_chain_signals(rg_group, on: c_int) -> c_int = boundary signals::set_chain_signals;
+    add_systemd(rg_group) -> c_int = boundary signals::add_systemd;
     set_observer(rg_group, observer: rg_observer_fn, userdata: *mut c_void) -> c_int
-        = report::set_observer;
-    get_cause(rg_group) -> *const rg_cause = report::get_cause;
-    actor_count(rg_group) -> usize = report::actor_count;
-    get_report(rg_group, index: usize, out: *mut rg_actor_report) -> c_int = report::get_report;
-    get_summary(rg_group, out: *mut rg_summary) -> c_int = report::get_summary;
+        = boundary report::set_observer;
+    get_cause(rg_group) -> *const rg_cause = boundary report::get_cause;
+    actor_count(rg_group) -> usize = prompt report::actor_count;
+    get_report(rg_group, index: usize, out: *mut rg_actor_report) -> c_int = boundary report::get_report;
+    get_summary(rg_group, out: *mut rg_summary) -> c_int = boundary report::get_summary;
     format_report(rg_group, format: c_int, buffer: *mut c_char, length: usize) -> usize
-        = report::format_report;
-    print_report(rg_group, fd: c_int) -> c_int = report::print_report;
-    drive_add(rg_group, name: *const c_char) -> c_int = drive::drive_add;
-    drive_begin(rg_group) -> c_int = drive::drive_begin;
+        = boundary report::format_report;
+    print_report(rg_group, fd: c_int) -> c_int = boundary report::print_report;
+    drive_add(rg_group, name: *const c_char) -> c_int = prompt drive::drive_add;
+    drive_begin(rg_group) -> c_int = boundary drive::drive_begin;
     drive_return(rg_group, index: usize, code: c_int, message: *const c_char) -> c_int
-        = drive::drive_return;
+        = prompt drive::drive_return;
     drive_interrupted(rg_group, index: usize, complaint: *const c_char) -> c_int
-        = drive::drive_interrupted;
-    drive_next(rg_group, value: *mut i64) -> c_int = drive::drive_next;
-    drive_fd(rg_group) -> c_int = drive::drive_fd;
+        = prompt drive::drive_interrupted;
+    drive_next(rg_group, value: *mut i64) -> c_int = prompt drive::drive_next;
+    drive_fd(rg_group) -> c_int = boundary drive::drive_fd;
 }
 
 /// What the handles of this copy begin with.
@@ -107,14 +108,20 @@ pub fn head() -> Head {
     Head(std::ptr::from_ref(&TABLE).cast())
 }
 
+#[cold]
+fn no_handle() -> Error {
+    null("the group or the completion")
+}
+
 /// The table behind a handle of any copy of the library.
 ///
 /// # Safety
 /// NULL, or a handle that is not freed; what else is passed must at least be
 /// readable.
+#[inline]
 pub unsafe fn table<'a, H>(handle: *const H) -> Result<&'a Table, Error> {
     if handle.is_null() {
-        return Err(null("the group or the completion"));
+        return Err(no_handle());
     }
     // SAFETY: every handle begins with a pointer to its table, and a table with
     // its magic and ABI number; more is read only when these are right.

@@ -11,6 +11,7 @@ use crate::machine::{Event, Message, NO_MESSAGE, Nanos, Outcome, Step};
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sync::{Arc, after};
 use crate::sys::event::Event as Descriptor;
+use crate::sys::unwind::uncancelled;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -35,8 +36,9 @@ impl Core {
         Ok(wake)
     }
 
-    /// Something of a driven actor's returned. The group is there as long as the
-    /// host owes a post.
+    /// Something of a driven actor's returned. With this post the run may be over
+    /// and the host's handle freed, but `host_share` is there until the last of
+    /// them has counted itself: after that nothing is touched.
     pub fn host_post(&self, post: Post, outcome: Outcome) -> Result<bool, Error> {
         let wake = self.post_as(Caller::Host, post, outcome)?;
         if self.host_owes.fetch_sub(1, SeqCst) == 1 {
@@ -99,7 +101,7 @@ impl Core {
                 }
             } else if let Some(event) = state.machine.next_event() {
                 drop(state);
-                self.tell(event);
+                uncancelled(|| self.tell(event));
                 continue;
             }
             let step = match state.pending.take() {
@@ -121,7 +123,7 @@ impl Core {
                     self.make_call(Post::Start(index));
                 }
                 Step::Interrupt(index) => {
-                    let hosted = self.actors.lock()[index].is_none();
+                    let hosted = !self.has_own.load(Relaxed) || self.actors.lock()[index].is_none();
                     let caller = if hosted { Caller::Host } else { Caller::Own };
                     self.inbox.arm(Post::Interrupt(index), caller);
                     drop(state);
@@ -146,7 +148,7 @@ impl Core {
                     drop(state);
                     let code = self.finish_telling();
                     if self.has_own.load(Relaxed) {
-                        self.gather();
+                        uncancelled(|| self.gather());
                     }
                     return Step::Finish(code);
                 }

@@ -1,5 +1,6 @@
 //! Descriptors that say that something happened, poll, and the process's end.
 
+use super::unwind::uncancelled;
 use crate::error::Error;
 use crate::sync::{OnceLock, Time, now};
 use crate::text::because;
@@ -11,7 +12,8 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// A descriptor that becomes readable once and stays so: an eventfd on Linux,
-/// a pipe elsewhere.
+/// a pipe elsewhere. Signalling and draining are not points at which a thread is
+/// cancelled.
 #[derive(Debug)]
 pub struct Event {
     read: OwnedFd,
@@ -90,12 +92,12 @@ impl Event {
         }
         let mut buffer = [0u8; 512];
         // SAFETY: the buffer is that long and outlives the call.
-        unsafe { libc::read(self.fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+        uncancelled(|| unsafe { libc::read(self.fd(), buffer.as_mut_ptr().cast(), buffer.len()) });
     }
 
     /// Makes it readable.
     pub fn signal(&self) {
-        signal_fd(self.write_fd());
+        uncancelled(|| signal_fd(self.write_fd()));
     }
 }
 
