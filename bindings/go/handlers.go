@@ -5,7 +5,6 @@ package rungroup
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -55,8 +54,14 @@ var ErrSignal = errors.New("signal error")
 // signal has ended.
 type SignalError struct{ Signal os.Signal }
 
-// Error says which signal came.
-func (e SignalError) Error() string { return fmt.Sprintf("received signal %s", e.Signal) }
+// Error says which signal came. Without fmt's formats, for which the actor's
+// goroutine would need a larger stack, just when the group is to stop.
+func (e SignalError) Error() string {
+	if e.Signal == nil {
+		return "received signal <nil>"
+	}
+	return "received signal " + e.Signal.String()
+}
 
 const signalCode = 128 // what the code of a signal is counted from, as in shells
 
