@@ -31,10 +31,16 @@
 //     would include SIGURG, by which Go's scheduler preempts goroutines.
 //   - SignalHandler lets a signal that is ignored stay so: to listen for it would
 //     undo nohup.
+//   - AddSignals is beside SignalHandler, and listens from before the first execute
+//     to the end of Run, so that a signal that comes early or twice does not kill.
+//     It is the library's handler, and not [signal.Notify]'s: channels of that hear
+//     nothing meanwhile.
 //   - A typed nil error comes back from Run as it is, but its code in a report is
 //     1, unless its methods say another.
 //   - A Group must not be copied once Run was called: it has a lock.
-//   - The package needs cgo.
+//   - The package needs cgo, since the rules are in the library. In a program with
+//     cgo Go's runtime does not find that all goroutines are asleep: a group that
+//     nothing can end waits for ever, where it would die of a deadlock.
 //
 // # How it works
 //

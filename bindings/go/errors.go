@@ -56,8 +56,18 @@ func (e *UsageError) Error() string { return fmt.Sprintf("rungroup: %s %q: %v", 
 func (e *UsageError) Unwrap() error { return e.Err }
 
 func nilArgument(name string) error {
-	return fmt.Errorf("%s is nil: a group could not run, or not stop, such an actor (%w)", name, ErrInvalid)
+	return &reasoned{ErrInvalid, name + " is nil: a group could not run, or not stop, such an actor"}
 }
+
+// reasoned is an [Error] whose text says what exactly was wrong.
+type reasoned struct {
+	kind   Error
+	reason string
+}
+
+func (e *reasoned) Error() string { return e.reason }
+func (e *reasoned) Unwrap() error { return e.kind }
+func (e *reasoned) Code() int     { return e.kind.Code() }
 
 // PanicError is a panic in an execute, an interrupt (rule 12) or a log handler, with
 // which [Group.Run] panics. With %+v, and in logs of log/slog, it has the stack.

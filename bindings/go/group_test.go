@@ -352,6 +352,11 @@ func goexitInInterrupts(t *testing.T, order Order, from, leaving int) {
 	}
 }
 
+type noSignal struct{}
+
+func (noSignal) Signal()        {}
+func (noSignal) String() string { return "nothing" }
+
 func TestMisuse(t *testing.T) {
 	nothing := func() error { return nil }
 	for name, f := range map[string]func(g *Group){
@@ -370,6 +375,20 @@ func TestMisuse(t *testing.T) {
 		g.Add(returns(io.EOF))
 		if err := finishes(t, &g); err != io.EOF {
 			t.Errorf("%s: then Run gave %v", name, err)
+		}
+	}
+	for reason, f := range map[string]func(g *Group){
+		"interrupt is nil":                        func(g *Group) { g.AddNamed("a", nothing, nil) },
+		"the name has more than 255 bytes":        func(g *Group) { g.AddNamed(strings.Repeat("n", 256), nothing, func(error) {}) },
+		"signal 9 (SIGKILL) cannot be caught":     func(g *Group) { g.AddSignals(syscall.SIGKILL) },
+		"signal 11 means a fault":                 func(g *Group) { g.AddSignals(syscall.SIGSEGV) },
+		"not a signal of the system's":            func(g *Group) { g.AddSignals(noSignal{}) },
+		`AddNamed "a": the group runs or has run`: func(g *Group) { g.Run(); g.AddNamed("a", nothing, func(error) {}) },
+	} {
+		var usage *UsageError
+		err := refusal(func() error { f(new(Group)); return nil })
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), reason) {
+			t.Errorf("%q is not said: %v", reason, err)
 		}
 	}
 	var g Group

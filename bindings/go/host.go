@@ -43,9 +43,9 @@ func (h *Host) Add(name string, execute func() error, interrupt func(error)) err
 		return &UsageError{"Host.Add", name, err}
 	}
 	handle := cgo.NewHandle(&guest{name, execute, interrupt})
-	if code := C.go_host_add(h.group, text, C.uintptr_t(handle)); code != C.RG_OK {
+	if err := refused(C.go_host_add(h.group, text, C.uintptr_t(handle))); err != nil {
 		handle.Delete() // refused: it is still ours (rule 13)
-		return &UsageError{"Host.Add", name, Error(code)}
+		return &UsageError{"Host.Add", name, err}
 	}
 	return nil
 }

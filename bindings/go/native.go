@@ -6,6 +6,7 @@ package rungroup
 import "C"
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -22,6 +23,20 @@ func failure(code C.int) error {
 		return nil
 	}
 	return Error(code)
+}
+
+// refused is the error of a call that says why it refused, if it did.
+func refused(answer C.go_answer) error {
+	if answer.reason == nil {
+		return failure(answer.code)
+	}
+	defer C.free(unsafe.Pointer(answer.reason))
+	// "rg_add_signals: signal 9 can't be caught"; without a reason of its own it is
+	// the code's sentence.
+	if function, reason, found := strings.Cut(C.GoString(answer.reason), ": "); found && strings.HasPrefix(function, "rg_") {
+		return &reasoned{Error(answer.code), reason}
+	}
+	return Error(answer.code)
 }
 
 // library is the library's group. It is an object of its own, without a way
@@ -63,7 +78,7 @@ func cText(text string) *C.char {
 // cName is [cText] for the name of an actor, which cannot contain a NUL.
 func cName(name string) (*C.char, error) {
 	if strings.IndexByte(name, 0) >= 0 {
-		return nil, ErrInvalid
+		return nil, &reasoned{ErrInvalid, "the name has a NUL"}
 	}
 	return cText(name), nil
 }
@@ -71,7 +86,7 @@ func cName(name string) (*C.char, error) {
 func (l *library) add(name string) error {
 	text, err := cName(name)
 	if err == nil {
-		err = failure(C.rg_drive_add(l.group, text))
+		err = refused(C.go_add(l.group, text))
 	}
 	runtime.KeepAlive(l)
 	return err
@@ -83,14 +98,14 @@ func (l *library) chain(on bool) error {
 }
 
 func (l *library) addSignals(signals []C.int) error {
-	return failure(C.rg_add_signals(l.group, unsafe.SliceData(signals), C.size_t(len(signals))))
+	return refused(C.go_add_signals(l.group, unsafe.SliceData(signals), C.size_t(len(signals))))
 }
 
 func (l *library) addSystemd() error { return failure(C.rg_add_systemd(l.group)) }
 func (l *library) count() int        { return int(C.rg_actor_count(l.group)) }
 func (l *library) stop(code int)     { C.rg_stop(l.group, C.int(code)) }
 func (l *library) stopping() bool    { return C.rg_stopping(l.group) == 1 }
-func (l *library) begin() error      { return failure(C.rg_drive_begin(l.group)) }
+func (l *library) begin() error      { return refused(C.go_begin(l.group)) }
 
 // step is what Run does next: of which kind, and with which value.
 type step = C.go_step
@@ -165,7 +180,7 @@ func signalNumbers(signals []os.Signal) ([]C.int, error) {
 	for _, sig := range signals {
 		number, ok := sig.(syscall.Signal)
 		if !ok {
-			return nil, ErrInvalid
+			return nil, &reasoned{ErrInvalid, fmt.Sprintf("%v is not a signal of the system's", sig)}
 		}
 		numbers = append(numbers, C.int(number))
 	}
