@@ -201,19 +201,24 @@ impl<'a> World<'a> {
             }
             Step::Finish(code) => {
                 self.code = Some(code);
-                self.bounded(code);
+                self.bounded();
             }
         }
     }
 
     /// Rule 10, to the nanosecond.
-    fn bounded(&mut self, code: i32) {
+    fn bounded(&mut self) {
         let Some(grace) = self.machine.grace() else {
             return;
         };
         let deadline = self.machine.stopping_at() + grace;
         let late = self.machine.finished_at() > deadline;
-        let early = code == Error::TimedOut.code() && self.machine.finished_at() < deadline;
+        let stuck = self
+            .machine
+            .records()
+            .iter()
+            .any(|record| record.stuck.any());
+        let early = stuck && self.machine.finished_at() < deadline;
         if late || early {
             self.wrong.push(format!(
                 "finished at {}, deadline {deadline}",
