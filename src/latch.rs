@@ -6,6 +6,7 @@ use crate::sync::atomic::{Ordering::SeqCst, fence};
 use crate::sync::{OnceLock, Time};
 use crate::sys::event::Event;
 use crate::sys::futex::Word;
+use crate::sys::tsan;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 /// Something that happens once and that any number of threads can wait for.
@@ -22,24 +23,30 @@ impl Latch {
     /// whoever sees that sees the flag too. When this returns, both are done,
     /// also for a thread that comes second: it does both once more.
     pub fn set(&self) {
+        tsan::release(self);
         self.flag.set(1);
         // Pairs with the one in `fd`: either this thread sees the event that
         // another one makes at the same time, or that one sees the flag.
         fence(SeqCst);
-        if let Some(event) = self.event.get() {
+        if let Some(event) = Event::made(&self.event) {
             event.signal();
         }
     }
 
     /// Whether it has happened.
     pub fn is_set(&self) -> bool {
-        self.flag.get() == 1
+        self.flag.get() == 1 && self.seen()
     }
 
     /// Waits until it has happened or `deadline` is reached (`None`: for ever);
     /// says whether it has happened.
     pub fn wait_until(&self, deadline: Option<Time>) -> bool {
-        self.flag.wait(1, deadline) == 1
+        self.flag.wait(1, deadline) == 1 && self.seen()
+    }
+
+    fn seen(&self) -> bool {
+        tsan::acquire(self);
+        true
     }
 
     /// A descriptor that is readable once it has happened. It lives as long as

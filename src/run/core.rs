@@ -24,9 +24,11 @@ use crate::sys::fork;
 use crate::sys::futex::Word;
 use crate::sys::memory::{Room, try_box};
 use crate::sys::signal::{listens, send_again};
+use crate::sys::tsan;
 use crate::text;
 use std::any::Any;
 use std::ffi::{CString, c_char};
+use std::sync::Once;
 
 /// The state under the lock.
 pub struct State {
@@ -144,6 +146,8 @@ pub enum Driver {
 impl Core {
     /// An empty group.
     pub fn new(head: Head) -> Arc<Self> {
+        static FIRST: Once = Once::new();
+        FIRST.call_once(tsan::find);
         Arc::new(Core {
             head,
             actors: Mutex::default(),
@@ -179,6 +183,7 @@ impl Core {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
         state.drain(&self.inbox);
+        tsan::release(&self.inbox); // with the texts that were copied
         state
     }
 

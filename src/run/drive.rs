@@ -64,7 +64,7 @@ impl Core {
     /// Wakes the driver. Never waits.
     pub(super) fn wake(&self) {
         self.wakes.add(1);
-        if let Some(event) = self.wake_event.get() {
+        if let Some(event) = Descriptor::made(&self.wake_event) {
             event.signal();
         }
     }
@@ -306,7 +306,7 @@ impl Core {
     /// The next step that is the host's to carry out, without waiting.
     pub fn host_next(self: &Arc<Self>) -> Result<Step, Error> {
         self.must_be_driven()?;
-        if let Some(event) = self.wake_event.get() {
+        if let Some(event) = Descriptor::made(&self.wake_event) {
             // First drained, then looked: what comes between is not lost.
             event.drain();
         }

@@ -17,6 +17,7 @@ use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 use crate::sync::{Mutex, OnceLock, Time, now};
 use crate::sys::memory::try_box;
+use crate::sys::tsan;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -316,6 +317,7 @@ impl Inbox {
         if says && let Some(mut message) = slot.message.try_lock() {
             *message = outcome.message;
         }
+        tsan::release(self);
         let mut head = self.head.load(Relaxed);
         loop {
             slot.next.store(head, Relaxed);
@@ -371,6 +373,7 @@ impl Inbox {
             NONE => NONE,
             _ => self.head.swap(NONE, SeqCst),
         };
+        tsan::acquire(self);
         // The newest is on top: turned round, each points to the one that came
         // after it. The end has no slot.
         while let Some(slot) = self.numbered(number) {

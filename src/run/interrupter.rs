@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use crate::sync::{Mutex, Time, now};
 use crate::sys::futex::Word;
+use crate::sys::tsan;
 use std::collections::VecDeque;
 
 /// A call that has not returned after so long counts as one that hangs. Less, and
@@ -76,6 +77,7 @@ impl Interrupter {
                         *calling.lock() = call;
                         queue.busy += 1;
                         self.entered.store(0, SeqCst);
+                        tsan::acquire(self);
                         return call;
                     }
                 },
@@ -114,6 +116,7 @@ impl Interrupter {
         let mut queue = self.queue.lock();
         queue.calls.push_back(call);
         let enough = queue.threads >= queue.busy + queue.calls.len();
+        tsan::release(self);
         drop(queue);
         self.changes.add(1);
         enough

@@ -1,5 +1,6 @@
 //! Descriptors that say that something happened, poll, and the process's end.
 
+use super::tsan;
 use super::unwind::uncancelled;
 use crate::error::Error;
 use crate::sync::{OnceLock, Time, now};
@@ -56,12 +57,22 @@ impl Event {
         })
     }
 
+    /// The event in this place, if it was made.
+    pub fn made(place: &OnceLock<Event>) -> Option<&Event> {
+        let event = place.get();
+        if event.is_some() {
+            tsan::acquire(place);
+        }
+        event
+    }
+
     /// The event in this place, made there by whoever asks first.
     pub fn once(place: &OnceLock<Event>) -> Result<&Event, Error> {
-        if let Some(event) = place.get() {
+        if let Some(event) = Event::made(place) {
             return Ok(event);
         }
         let event = Event::new()?;
+        tsan::release(place);
         Ok(place.get_or_init(|| event))
     }
 

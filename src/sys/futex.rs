@@ -5,10 +5,14 @@
 //! all the rest of its start, and a thread that ends wakes others from the
 //! destructor of a `pthread_key`. Hence a futex, and not a condition variable.
 
+#[cfg(all(target_os = "linux", not(rungroup_model)))]
+use super::unwind::uncancelled;
 use crate::sync::atomic::{AtomicU32, Ordering};
 #[cfg(rungroup_model)]
 use crate::sync::{Condvar, Mutex};
 use crate::sync::{Time, now};
+#[cfg(all(target_os = "linux", not(rungroup_model)))]
+use std::io::{Error, ErrorKind};
 #[cfg(not(any(target_os = "linux", rungroup_model)))]
 use std::sync::{Condvar, Mutex};
 
@@ -91,20 +95,38 @@ impl Word {
     }
 
     fn wait_for_change(&self, value: u32, deadline: Option<Time>) {
-        let left = deadline.map(|deadline| {
-            let left = deadline.saturating_sub(now());
-            libc::timespec {
-                tv_sec: (left / 1_000_000_000) as _,
-                tv_nsec: (left % 1_000_000_000) as _,
-            }
-        });
-        let left = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        // Never without a limit: such a wait goes on by itself after a handler with
+        // SA_RESTART, and the poll below would not be reached.
+        let left = deadline.map_or(FAR, |deadline| deadline.saturating_sub(now()));
+        let left = libc::timespec {
+            tv_sec: (left / 1_000_000_000) as _,
+            tv_nsec: (left % 1_000_000_000) as _,
+        };
         let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
         // SAFETY: the word and the time are valid for the call. Whatever ends
         // it, the caller looks at the word again.
-        unsafe { libc::syscall(libc::SYS_futex, self.value.as_ptr(), operation, value, left) };
+        let ended = unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                self.value.as_ptr(),
+                operation,
+                value,
+                &raw const left,
+            )
+        };
+        if ended < 0 && Error::last_os_error().kind() == ErrorKind::Interrupted {
+            // In a program with ThreadSanitizer a handler is called when its thread
+            // next calls a function that the tool knows, which a futex is not: in
+            // here it would never be.
+            // SAFETY: no descriptors, no time.
+            uncancelled(|| unsafe { libc::poll(std::ptr::null_mut(), 0, 0) });
+        }
     }
 }
+
+/// A year: longer than what waits.
+#[cfg(all(target_os = "linux", not(rungroup_model)))]
+const FAR: Time = 365 * 24 * 3600 * 1_000_000_000;
 
 #[cfg(any(not(target_os = "linux"), rungroup_model))]
 impl Word {

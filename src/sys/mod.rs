@@ -10,4 +10,5 @@ pub mod signal;
 pub mod stack;
 #[cfg_attr(rungroup_model, path = "../model/thread.rs")]
 pub mod thread;
+pub mod tsan;
 pub mod unwind;

@@ -89,8 +89,8 @@ every="group exceptions two_files conformance raw_throw dlclose"
 few="group exceptions two_files"
 # Processes that abort, and libraries that are unmapped, are not for them.
 sanitized="group exceptions two_files conformance"
-# Of C's, not those that measure memory (cycles, stacks). ThreadSanitizer gets none:
-# it does not see the library's own locks, and rungroup.hpp's are what it sees.
+# Of C's, not those that measure memory (cycles, stacks) or count threads, of which
+# ThreadSanitizer has its own.
 sanitized_c="c_api c_bad_input c_stuck c_traps c_copies c_spawn c_signals conformance_c"
 
 for compiler in g++ clang++; do
@@ -112,7 +112,7 @@ if [ -z "${QUICK:-}" ]; then
     # An allocation too big for anything is NULL, as from malloc itself: bad_input asks for one.
     export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1
     # The thread of an actor that was stuck is joined when the next group starts.
-    export TSAN_OPTIONS="halt_on_error=0 report_thread_leaks=0 suppressions=$here/tsan.txt"
+    export TSAN_OPTIONS="halt_on_error=0 report_thread_leaks=0"
     sanitizer address AddressSanitizer \
         'int main() { int *p = new int; delete p; return *p; }' \
         "$sanitized $sanitized_c" g++ -std=c++17 -fsanitize=address
@@ -127,7 +127,7 @@ if [ -z "${QUICK:-}" ]; then
     sanitizer thread 'data race' \
         '#include <thread>
          int n; int main() { std::thread t([] { n++; }); n++; t.join(); }' \
-        "$sanitized" g++ -std=c++20 -fsanitize=thread
+        "$sanitized c_tools c_errors" g++ -std=c++20 -fsanitize=thread
     if command -v valgrind >/dev/null; then
         for program in group exceptions; do
             { build "$program" g++ -std=c++20 &&
