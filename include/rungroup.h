@@ -314,7 +314,8 @@ typedef void (*rg_release_fn)(void *userdata);
  */
 typedef struct rg_actor {
     /**
-     * sizeof(rg_actor), since newer fields may follow.
+     * sizeof(rg_actor), since newer fields may follow. A library that is older than
+     * its header refuses an actor with one of those set.
      */
     size_t size;
     /**

@@ -125,7 +125,8 @@ pub type rg_start_fn =
 /// All that rg_add takes, and more. Zero the rest.
 #[repr(C)]
 pub struct rg_actor {
-    /// sizeof(rg_actor), since newer fields may follow.
+    /// sizeof(rg_actor), since newer fields may follow. A library that is older than
+    /// its header refuses an actor with one of those set.
     pub size: usize,
     /// UTF-8, at most 255 bytes, copied; NULL: "actor-<index>". Its first 15
     /// bytes are also the thread's name.

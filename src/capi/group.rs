@@ -120,6 +120,17 @@ pub(super) unsafe fn add_actor(
         let reason = format_args!("the structure's size is {}: was it set?", given.size);
         return Err(text::because(Error::Invalid, reason));
     }
+    let known = size_of::<rg_actor>();
+    // SAFETY: the caller's structure is as large as it says.
+    let newer = unsafe {
+        let rest = actor.cast::<u8>().add(known);
+        std::slice::from_raw_parts(rest, given.size - known)
+    };
+    if newer.iter().any(|&byte| byte != 0) {
+        // Left out without a word, what it asks for would not be done.
+        let reason = format_args!("a field of a newer header is set, unknown to this library");
+        return Err(text::because(Error::Invalid, reason));
+    }
     let calls = Calls {
         interrupt: given.interrupt.ok_or_else(no_interrupt)?,
         userdata: given.userdata,

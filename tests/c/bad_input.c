@@ -183,6 +183,10 @@ static void wrong_size(void) {
     larger.actor = good_actor();
     larger.actor.size = sizeof larger;
     CHECK_INT(rg_add_actor(group, &larger.actor), 0);
+    /* What it asks for with that would not be done. */
+    larger.newer[3] = &larger;
+    refused(group, &larger.actor);
+    CHECK(strstr(rg_last_error(), "newer header") != NULL);
     still_works(group, 2);
 }
 
@@ -244,6 +248,7 @@ static void bad_stacks(void) {
     actor.stack_size = (size_t)1 << 46;
     CHECK_INT(rg_add_actor(group, &actor), 0);
     CHECK_INT(rg_run(group), RG_ESPAWN);
+    CHECK(strstr(rg_last_error(), "rg_run: no thread for \"actor-0\": ") != NULL);
     CHECK_INT(rg_run(group), RG_ESPAWN);
     rg_free(group);
     CHECK_INT(released, 1);
