@@ -569,9 +569,15 @@ class async final : public callables<Start, Interrupt> {
 };
 
 // What the library calls. Nothing but a forced unwinding (pthread_exit, a
-// cancellation) leaves them, which must go on to the thread's first frame.
+// cancellation) leaves them, which must go on to the thread's first frame. It has no
+// object, so that UndefinedBehaviorSanitizer takes the reference for a wrong one.
+#ifdef __GLIBCXX__
+#define RUNGROUP_FORCED_UNWIND __attribute__((no_sanitize("null")))
+#else
+#define RUNGROUP_FORCED_UNWIND
+#endif
 
-inline int call_execute(void *userdata) {
+RUNGROUP_FORCED_UNWIND inline int call_execute(void *userdata) {
     actor &self = *static_cast<actor *>(userdata);
     int code = RG_EPANIC;
     try {
@@ -589,7 +595,7 @@ inline int call_execute(void *userdata) {
     return code;
 }
 
-inline void call_start(rg_completion *done, void *userdata) {
+RUNGROUP_FORCED_UNWIND inline void call_start(rg_completion *done, void *userdata) {
     actor &self = *static_cast<actor *>(userdata);
     try {
         self.start(completion(done, self.group(), self.place()));
@@ -603,7 +609,7 @@ inline void call_start(rg_completion *done, void *userdata) {
     }
 }
 
-inline void call_interrupt(const rg_cause *why, void *userdata) {
+RUNGROUP_FORCED_UNWIND inline void call_interrupt(const rg_cause *why, void *userdata) {
     actor &self = *static_cast<actor *>(userdata);
     try {
         self.group()->pass();
@@ -620,6 +626,8 @@ inline void call_interrupt(const rg_cause *why, void *userdata) {
                 self.group()->keep(self.place()->interrupt, std::current_exception()));
     }
 }
+
+#undef RUNGROUP_FORCED_UNWIND
 
 inline void call_release(void *userdata) {
     actor *self = static_cast<actor *>(userdata);
