@@ -231,7 +231,7 @@ struct Said<'a>(i32, &'a str);
 impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match Error::from_code(self.0) {
-            Some(Error::Panic) => f.write_str("a panic")?,
+            Some(Error::Panic) => f.write_str("an exception or a panic")?,
             _ => write!(f, "code {}", self.0)?,
         }
         if self.1.is_empty() {

@@ -138,7 +138,7 @@ def _said(code: int | None, message: str) -> str:
     if code is None:
         return "has not returned"
     if code == _ffi.RG_EPANIC:
-        return message or "a panic"
+        return message or "an exception or a panic"
     return f"code {code}" + (f" ({message})" if message else "")
 
 
