@@ -6,19 +6,18 @@ DESTDIR ?=
 CC ?= cc
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MAJOR := $(firstword $(subst ., ,$(VERSION)))
-TARGET := $(or $(CARGO_TARGET_DIR),target)
+TARGET =
 PYTHON := $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 C_FILES = $(shell find examples tests benches -name '*.c' -o -name '*.[ch]pp' -o -name check.h \
 	-o -name load.h -o -name process.h -o -name hold.h -o -name plugin.h -o -name cycle.h) include/rungroup.hpp
-GOARCH ?= $(or $(patsubst x86_64,amd64,$(filter x86_64,$(shell uname -m))),$(patsubst aarch64,arm64,$(filter aarch64,$(shell uname -m))),386)
-GO_OBJECT = bindings/go/internal/archive/rungroup_linux_$(GOARCH).syso
 LIBDIR ?= $(PREFIX)/lib
 LIB := $(DESTDIR)$(LIBDIR)
 SHARE := $(DESTDIR)$(PREFIX)/share
+DOC := $(SHARE)/doc/rungroup
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib golib header abi man demo demo-plugins test lint advisories fuzz faults soak model mutants sanitize coverage bench install uninstall deb clean
+.PHONY: help setup lib header abi man demo demo-plugins test lint advisories fuzz faults soak model mutants sanitize coverage bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,24 +26,13 @@ help: ## list the targets
 setup:
 	@scripts/setup.sh
 
-lib: ## build the C library into build/lib
-	cargo build --release --locked -p rungroup-c
-	@mkdir -p build/lib
-	@# Untouched where nothing changed: somebody may be running it.
-	@cmp -s $(TARGET)/release/librungroup.so build/lib/librungroup.so.$(VERSION) || \
-		install -m 755 $(TARGET)/release/librungroup.so build/lib/librungroup.so.$(VERSION)
-	@ln -sf librungroup.so.$(VERSION) build/lib/librungroup.so.$(MAJOR)
-	@ln -sf librungroup.so.$(MAJOR) build/lib/librungroup.so
-	@# Some linkers refuse the bitcode.
-	@objcopy --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \
-		$(TARGET)/release/librungroup.a build/lib/librungroup.a
-	@$(MAKE) -s golib
+lib: ## build the C library into build/lib; TARGET=aarch64-unknown-linux-gnu: for another machine
+	@scripts/lib.sh $(VERSION) $(TARGET)
+	@# They are installed by who may have no Python.
+	@if command -v $(PYTHON) >/dev/null; then $(MAKE) -s man; else echo "no $(PYTHON): no man pages"; fi
 
-golib: # the same for Go: one object, of which only rg_ is seen
-	@[ -f build/lib/librungroup.a ] || $(MAKE) -s lib
-	@ld -r --whole-archive build/lib/librungroup.a -o build/rungroup.o
-	@objcopy --wildcard --keep-global-symbol='rg_*' build/rungroup.o
-	@cmp -s build/rungroup.o $(GO_OBJECT) || install -m 644 build/rungroup.o $(GO_OBJECT)
+build/lib/librungroup.so.$(VERSION):
+	@$(MAKE) -s lib
 
 header: ## write include/rungroup.h anew from the sources
 	RUNGROUP_WRITE_HEADER=1 cargo test --locked --test header
@@ -115,10 +103,11 @@ coverage: setup lib ## lines and branches that all tests reach; RECORD=1: into d
 bench: setup lib ## compare with the peers; QUICK=1: rough, in three minutes; RECORD=1: into docs/
 	$(PYTHON) benches/run.py
 
-install: lib man ## install into PREFIX (/usr/local), below DESTDIR; libraries into LIBDIR
-	install -d $(DESTDIR)$(PREFIX)/include $(LIB)/pkgconfig $(LIB)/cmake/rungroup $(SHARE)/man/man3
+install: build/lib/librungroup.so.$(VERSION) ## install what make lib built into PREFIX (/usr/local), below DESTDIR; libraries into LIBDIR
+	install -d $(DESTDIR)$(PREFIX)/include $(LIB)/pkgconfig $(LIB)/cmake/rungroup $(SHARE)/man/man3 $(DOC)
 	install -m 644 include/rungroup.h include/rungroup.hpp $(DESTDIR)$(PREFIX)/include/
-	install -m 644 build/man/man3/*.3 $(SHARE)/man/man3/
+	if [ -d build/man ]; then install -m 644 build/man/man3/*.3 $(SHARE)/man/man3/; fi
+	install -m 644 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE docs/*.md $(DOC)/
 	install -m 755 build/lib/librungroup.so.$(VERSION) $(LIB)/
 	ln -sf librungroup.so.$(VERSION) $(LIB)/librungroup.so.$(MAJOR)
 	ln -sf librungroup.so.$(MAJOR) $(LIB)/librungroup.so
@@ -127,15 +116,18 @@ install: lib man ## install into PREFIX (/usr/local), below DESTDIR; libraries i
 	$(SUBSTITUTE) cmake/rungroup-config.cmake.in >$(LIB)/cmake/rungroup/rungroup-config.cmake
 	$(SUBSTITUTE) cmake/rungroup-config-version.cmake.in \
 		>$(LIB)/cmake/rungroup/rungroup-config-version.cmake
+	@# Where the system looks by itself, it has to be told.
+	@case "$(DESTDIR):$(abspath $(PREFIX))" in :/usr | :/usr/local) \
+		if [ "$$(id -u)" = 0 ] && command -v ldconfig >/dev/null; then ldconfig; fi ;; esac
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/include/rungroup.h $(DESTDIR)$(PREFIX)/include/rungroup.hpp \
-		$(SHARE)/man/man3/rungroup.3 $(SHARE)/man/man3/rg_*.3 $(LIB)/librungroup.so \
+		$(SHARE)/man/man3/rungroup*.3 $(SHARE)/man/man3/rg_*.3 $(LIB)/librungroup.so \
 		$(LIB)/librungroup.so.$(MAJOR) $(LIB)/librungroup.so.$(VERSION) \
 		$(LIB)/librungroup.a $(LIB)/pkgconfig/rungroup.pc
-	rm -rf $(LIB)/cmake/rungroup
+	rm -rf $(LIB)/cmake/rungroup $(DOC)
 
-deb: lib ## build a Debian package into build/
+deb: lib ## build the Debian packages into build/
 	@scripts/deb.sh $(VERSION)
 
 clean: ## remove everything built

@@ -25,8 +25,8 @@
  *   library's, and valid until rg_free.
  * - Times are in milliseconds where a name ends in _ms, in nanoseconds where it
  *   ends in _ns.
- * - Where a structure begins with its size, set it to sizeof; a larger one than
- *   the library's own is taken, too.
+ * - Where a structure begins with its size, set it to sizeof; one of a newer
+ *   header is taken, too, as long as it asks for nothing that is unknown here.
  * - Descriptors are the group's: poll them, but do not read, write or close them.
  * - A child of fork may make and run groups of its own, and run one that was made
  *   before the fork, as far as POSIX allows that in the child of a process with

@@ -55,6 +55,22 @@ target_link_libraries(c_static rungroup::static)
 add_executable(cpp main.cpp)
 target_link_libraries(cpp rungroup::cpp)
 """
+IN_TREE = """
+cmake_minimum_required(VERSION 3.18)
+project(user C CXX)
+{add}
+add_executable(c main.c)
+target_link_libraries(c rungroup::rungroup)
+add_executable(c_static main.c)
+target_link_libraries(c_static rungroup::static)
+add_executable(cpp main.cpp)
+target_link_libraries(cpp rungroup::cpp)
+"""
+FETCH = """
+include(FetchContent)
+FetchContent_Declare(rungroup SOURCE_DIR {root})
+FetchContent_MakeAvailable(rungroup)
+"""
 MESON = """
 project('user', 'c', 'cpp', default_options : ['cpp_std=c++17'])
 rungroup = dependency('rungroup', version : '>={version}')
@@ -212,6 +228,47 @@ class Install:
         if str(self.prefix) in call("readelf", "-d", folder / "build/c"):
             raise Failed("the program refers to the old prefix")
 
+    def without_tools(self) -> None:
+        """What `make lib` built is installed by who has neither cargo nor Python."""
+        needed = "make sh bash sed install ln rm id case uname cp head basename dirname"
+        tools = self.work / "tools"
+        tools.mkdir()
+        for tool in needed.split():
+            if path := shutil.which(tool):
+                (tools / tool).symlink_to(path)
+        env = {"PATH": str(tools)}
+        prefix = self.work / "without"
+        call("make", "-C", ROOT, "install", f"PREFIX={prefix}", env=env)
+        ours = {path.relative_to(self.prefix) for path in files(self.prefix)}
+        missing = ours - {path.relative_to(prefix) for path in files(prefix)}
+        documents = {
+            Path("share/doc/rungroup/LICENSE-MIT"),
+            Path("share/man/man3/rg_run.3"),
+        }
+        if missing or not documents <= ours:
+            raise Failed(f"not installed: {missing or documents - ours}")
+
+    def unknown_component(self) -> None:
+        """A part that does not exist is not found, and said to be missing."""
+        text = CMAKE.format(version="0.1").replace("CONFIG", "CONFIG COMPONENTS gui")
+        folder = self.project("cmake-component", "CMakeLists.txt", text)
+        where = f"-DCMAKE_PREFIX_PATH={self.prefix}"
+        try:
+            call("cmake", "-S", folder, "-B", folder / "build", where)
+        except Failed as failed:
+            if 'has no component "gui"' not in " ".join(str(failed).split()):
+                raise Failed(f"unclear refusal: {failed}") from None
+            return
+        raise Failed("an unknown component was not refused")
+
+    def as_subdirectory(self, how: str, text: str) -> None:
+        """Of the sources, which cargo builds."""
+        folder = self.project(how, "CMakeLists.txt", IN_TREE.format(add=text))
+        call("cmake", "-S", folder, "-B", folder / "build")
+        call("cmake", "--build", folder / "build")
+        for program in ("c", "c_static", "cpp"):
+            self.run(folder / "build" / program)
+
     def destdir(self) -> None:
         stage = self.work / "stage"
         call("make", "-C", ROOT, "install", "PREFIX=/usr", f"DESTDIR={stage}")
@@ -264,7 +321,16 @@ def main() -> int:
             if shutil.which("cmake"):
                 check("CMake find_package", install.cmake)
                 check("CMake refuses a wrong version", install.cmake_refuses)
+                check("CMake refuses an unknown component", install.unknown_component)
                 check("CMake from a moved prefix", install.moved)
+                add = f"add_subdirectory({ROOT} rungroup)"
+                check(
+                    "CMake add_subdirectory", lambda: install.as_subdirectory("add", add)
+                )
+                fetch = FETCH.format(root=ROOT)
+                check(
+                    "CMake FetchContent", lambda: install.as_subdirectory("fetch", fetch)
+                )
             else:
                 skip("CMake", "cmake is missing")
             if meson:
@@ -274,6 +340,7 @@ def main() -> int:
                 )
             else:
                 skip("Meson", "neither the system nor pip has meson and ninja")
+            check("make install without cargo and Python", install.without_tools)
             check("make install DESTDIR", install.destdir)
             check("make uninstall", install.uninstall)
     skipped = f", {results['skipped']} skipped" if results["skipped"] else ""

@@ -14,7 +14,7 @@ lint() {
     local files
     files=$(gofmt -l bindings/go benches/go examples tests)
     [ -z "$files" ] || { echo "gofmt would change: $files" >&2; exit 1; }
-    make -s golib
+    make -s lib
     (cd bindings/go && go vet ./... && go vet ../../examples/first.go &&
         go vet ../../examples/four_actors/main.go)
     mkdir -p build

@@ -1,6 +1,8 @@
-"""Writes man pages made from include/rungroup.h: man.py FOLDER
+"""Writes man pages made from the headers: man.py FOLDER
 
-FOLDER/man3 gets rungroup.3, which has all of it, and a page for each function.
+FOLDER/man3 gets rungroup.3 and rungroup.hpp.3, which have all of C's and C++'s
+interface, and a page for each function and each structure of C's. Not by Doxygen,
+whose pages are of files, and cannot be looked up by a function's name.
 """
 
 import re
@@ -9,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMENT = re.compile(r"^/\*\*\n(.*?)\n \*/\n((?:(?!\n\n).)*)", re.DOTALL | re.MULTILINE)
+MEMBER = re.compile(r"^( *)/\*\*(.*?)\*/\n(.*?)(?=[;{]|,?\n)", re.DOTALL | re.MULTILINE)
 PARAMETER = re.compile(r"@param (\w+)\s+(.*)")
 
 
@@ -23,7 +26,8 @@ def prose(lines):
 
     def flush():
         if paragraph:
-            page.append(".PP\n" + escape(" ".join(paragraph)))
+            listed = page and page[-1] == ".IP \\(bu 2"
+            page.append(("" if listed else ".PP\n") + escape(" ".join(paragraph)))
             paragraph.clear()
 
     code, parameter = [], None
@@ -36,7 +40,11 @@ def prose(lines):
         if code:
             page.append(".PP\n.EX\n" + escape("\n".join(code)) + "\n.EE")
             code = []
-        if found:
+        if line.startswith("- "):
+            flush()
+            page.append(".IP \\(bu 2")
+            paragraph.append(line[2:])
+        elif found:
             flush()
             parameter = [found[1], found[2]]
             page.append(parameter)
@@ -90,12 +98,13 @@ def main():
             )
         name = re.search(r"(?:\(\*)?\b(rg_\w+|RG_\w+)\b\)?(?:\(| -?\d|;|$)", code)
         function = re.search(r"\b(rg_\w+)\([^*]", code)
-        title = function or name
+        struct = re.search(r"\n} (rg_\w+);$", code)
+        title = struct or function or name
         if title is None:
             continue
         synopsis = f".PP\n.EX\n{escape(declaration(code))}\n.EE"
         whole.append(f".SS {title[1]}\n{synopsis}\n{prose(lines)}")
-        if function and not code.startswith(("typedef", "#")):
+        if struct or (function and not code.startswith(("typedef", "#"))):
             first = " ".join(lines).split(". ")[0].rstrip(".")
             page = [
                 head.format(title[1].upper())
@@ -106,6 +115,28 @@ def main():
             ]
             (folder / f"{title[1]}.3").write_text("\n".join(page) + "\n")
     (folder / "rungroup.3").write_text("\n".join(whole) + "\n")
+    whole = [
+        head.format("RUNGROUP.HPP") + "rungroup.hpp \\- rungroup for C++17 and later\n"
+        ".SH SYNOPSIS\n.EX\n#include <rungroup.hpp>\n.EE\n.SH DESCRIPTION",
+        *members((ROOT / "include/rungroup.hpp").read_text()),
+        ".SH SEE ALSO\n.BR rungroup (3)",
+    ]
+    (folder / "rungroup.hpp.3").write_text("\n".join(whole) + "\n")
+
+
+def members(header):
+    """What C++'s header says of itself, of each class, and below it of each member."""
+    header = re.sub(
+        r"\nnamespace detail {.*?\n} // namespace detail\n", "", header, flags=re.S
+    )
+    for indent, comment, code in MEMBER.findall(header):
+        text = prose([re.sub(r"^ *\* ?", "", line) for line in comment.splitlines()])
+        if code.startswith("#"):  # of the file
+            yield text
+        elif indent:
+            yield f".PP\n.EX\n{escape(code.strip())}\n.EE\n.RS\n{text}\n.RE"
+        else:
+            yield f".SS {escape(' '.join(code.split()))}\n{text}"
 
 
 def field(found):

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 # Debian package names; what each is needed for is in has().
 required=(gcc g++ binutils pkg-config python3 curl libmicrohttpd-dev libcpp-httplib-dev libsqlite3-dev)
-optional=(clang valgrind shellcheck cmake abigail-tools)
+optional=(clang valgrind shellcheck cmake abigail-tools lintian)
 
 has() {
     case $1 in

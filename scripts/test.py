@@ -327,13 +327,18 @@ def four_actors_in_python():
 
 
 def debian_package():
-    """It holds what a program needs; as root it is also installed and removed."""
+    """They hold what a program needs; as root they are also installed and removed."""
+    for old in BUILD.glob("*.deb"):
+        old.unlink()
     run("make", "deb", timeout=1200)
-    (package,) = BUILD.glob("*.deb")
+    packages = sorted(BUILD.glob("*.deb"))
+    if shutil.which("lintian"):
+        run("lintian", "--fail-on", "error,warning", *packages)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(ROOT / "examples/first.c", folder)
         # In a folder of its own: what the machine has stays as it is.
-        run("dpkg-deb", "-x", package, folder)
+        for package in packages:
+            run("dpkg-deb", "-x", package, folder)
         usr = Path(folder) / "usr"
         (pc,) = usr.rglob("rungroup.pc")
         places = {**os.environ, "PKG_CONFIG_PATH": str(pc.parent)}
@@ -350,9 +355,9 @@ def debian_package():
         (database / "info").mkdir()
         (database / "status").touch()
         dpkg = ["dpkg", f"--root={root}", "--force-depends", "--force-script-chrootless"]
-        run(*dpkg, "--install", package)
+        run(*dpkg, "--install", *packages)
         expect((root / "usr/include/rungroup.h").exists(), "dpkg did not install it")
-        run(*dpkg, "--purge", "librungroup-dev")
+        run(*dpkg, "--purge", "librungroup-dev", "librungroup0")
         left = [path for path in (root / "usr").rglob("*") if not path.is_dir()]
         expect(not left, f"dpkg --purge left {left}")
 
