@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Debian package names; what each is needed for is in has().
-required=(gcc g++ binutils pkg-config python3 curl libmicrohttpd-dev libcpp-httplib-dev libsqlite3-dev)
+required=(gcc g++ binutils pkg-config python3 curl libmicrohttpd-dev libcpp-httplib-dev libsqlite3-dev libuv1-dev libglib2.0-dev libasio-dev)
 optional=(clang valgrind shellcheck cmake abigail-tools lintian)
 
 has() {
@@ -14,6 +14,9 @@ has() {
     libcpp-httplib-dev) echo '#include <httplib.h>' | c++ -E -x c++ -o /dev/null - ;;
     abigail-tools) command -v abidiff ;;
     libsqlite3-dev) echo '#include <sqlite3.h>' | cc -E -o /dev/null - ;;
+    libuv1-dev) pkg-config libuv ;;
+    libglib2.0-dev) pkg-config glib-2.0 ;;
+    libasio-dev) echo '#include <asio.hpp>' | c++ -E -x c++ -o /dev/null - ;;
     libmicrohttpd-dev) echo '#include <microhttpd.h>' | cc -E -o /dev/null - ;;
     *) command -v "$1" ;;
     esac >/dev/null 2>&1

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -259,6 +260,47 @@ def four_actors_in_cpp():
     return run(sys.executable, "scripts/check_four_actors.py", program)
 
 
+LOOPS = {"epoll.c": None, "libuv.c": "libuv", "glib.c": "glib-2.0", "asio.cpp": None}
+
+
+def to_stop(program, number):
+    """Milliseconds from the signal to the end of a program that says that it runs."""
+    with subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as it:
+        line = it.stdout.readline().decode()
+        expect(line, f"{program} says nothing")
+        if "http" in line:
+            urllib.request.urlopen(line.split()[-1], timeout=WATCHDOG).close()
+        began = time.monotonic()
+        it.send_signal(number)
+        code = it.wait(WATCHDOG)
+        taken = (time.monotonic() - began) * 1000
+    expect(code == 128 + number, f"{program} ended with {code}")
+    return taken
+
+
+def event_loops():
+    """Groups in programs with a loop of their own stop in 50 ms, if nobody disturbs."""
+    axum = ["--features", "tokio", "--example", "axum"]
+    run("cargo", "build", "--locked", *axum, timeout=1200)
+    programs = [[TARGET / "debug/examples/axum", "0"]]
+    for source, package in LOOPS.items():
+        flags = ["-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wpedantic", "-Iinclude"]
+        if package:
+            flags += run("pkg-config", "--cflags", "--libs", package).split()
+        compiler = ["c++", "-std=c++17"] if source.endswith("pp") else ["cc", "-std=c99"]
+        program = TEST_BIN / f"loop_{source.split('.')[0]}"
+        run(*compiler, f"examples/loops/{source}", "-o", program, *flags, *RPATH)
+        programs.append([program])
+    for program in programs:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            best = min(to_stop(program, number) for _ in range(5))
+            expect(
+                best < 50, f"{program[0]}: {best:.1f} ms from {number.name} to its end"
+            )
+
+
 def go():
     """Go's own tests: plain, with GOGC=1, under the race detector, dynamic."""
     return run("scripts/go.sh", "test", timeout=900)
@@ -451,6 +493,7 @@ def checks():
         if shutil.which(compiler):
             yield f"first.cpp {compiler}", lambda c=compiler: first_in_cpp(c)
     yield "four_actors in C++", four_actors_in_cpp
+    yield "event loops", event_loops
     yield "Go: symbols", go_symbols
     yield "Go", go
     yield "first.go", first_in_go
