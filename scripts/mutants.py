@@ -46,7 +46,7 @@ SHELL = [
     (
         "latch: setting it makes no descriptor readable",
         "src/latch.rs",
-        """        if let Some(event) = self.event.get() {
+        """        if let Some(event) = Event::made(&self.event) {
             event.signal();
         }
 """,
@@ -213,9 +213,9 @@ SHELL = [
     ),
     (
         "a driven actor's return touches the group after the last",
-        "src/capi/drive.rs",
-        "core.clone().host_post(post, outcome)?",
-        "core.host_post(post, outcome)?",
+        "src/run/core.rs",
+        "(owed > 0).then(|| self.clone())",
+        "(owed > usize::MAX).then(|| self.clone())",
     ),
     (
         "the first late report of a host's frees the group",
@@ -294,6 +294,7 @@ SHELL = [
         """        let mut queue = self.queue.lock();
         queue.calls.push_back(call);
         let enough = queue.threads >= queue.busy + queue.calls.len();
+        tsan::release(self);
         drop(queue);
         self.changes.add(1);
 """,
@@ -325,14 +326,14 @@ SHELL = [
     (
         "a host's descriptor is drained after the look",
         "src/run/drive.rs",
-        """        if let Some(event) = self.wake_event.get() {
+        """        if let Some(event) = Descriptor::made(&self.wake_event) {
             // First drained, then looked: what comes between is not lost.
             event.drain();
         }
         let next = self.next();
 """,
         """        let next = self.next();
-        if let Some(event) = self.wake_event.get() {
+        if let Some(event) = Descriptor::made(&self.wake_event) {
             event.drain();
         }
 """,
@@ -341,7 +342,7 @@ SHELL = [
         "nothing makes a host's descriptor readable",
         "src/run/drive.rs",
         """        self.wakes.add(1);
-        if let Some(event) = self.wake_event.get() {
+        if let Some(event) = Descriptor::made(&self.wake_event) {
             event.signal();
         }
 """,
