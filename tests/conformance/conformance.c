@@ -962,6 +962,12 @@ static const char *missing(const test_case *test) {
     for (int i = 0; i < test->needs.count; i++) {
         const char *need = test->needs.words[i];
         int met = 0;
+        /* Its stacks of 2^46 bytes are no numbers in 32 bits, and real memory to an
+         * emulator. */
+        if (strcmp(need, "stack") == 0 &&
+            (sizeof(size_t) < 8 || getenv("RUNGROUP_EMULATED") != NULL)) {
+            return need;
+        }
         for (int j = 0; always[j] != NULL; j++) {
             met = met || strcmp(always[j], need) == 0;
         }
