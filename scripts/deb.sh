@@ -14,7 +14,7 @@ gzip -9n "$stage"/usr/share/man/man3/*.3
 documents=$stage/usr/share/doc/librungroup-dev
 mkdir -p "$stage/DEBIAN" "$documents"
 cat LICENSE-MIT LICENSE-APACHE >"$documents/copyright"
-cp README.md CHANGELOG.md "$documents"
+cp README.md CHANGELOG.md docs/contract.md "$documents"
 echo "activate-noawait ldconfig" >"$stage/DEBIAN/triggers"
 cat >"$stage/DEBIAN/control" <<END
 Package: librungroup-dev
