@@ -69,6 +69,7 @@ TOGETHER = (
     "Python",
     "Go",
     "faults",
+    "recipes",
 )
 LARGEST = 480 * 1024
 COMPILING = threading.Lock()
@@ -326,6 +327,11 @@ def four_actors_in_python():
     return run(sys.executable, "scripts/check_four_actors.py", *program)
 
 
+def recipes(language):
+    """The programs of the book's recipes, and what they do at signals."""
+    return run(*python("scripts/check_recipes.py", language))
+
+
 def debian_package():
     """It holds what a program needs; as root it is also installed and removed."""
     run("make", "deb", timeout=1200)
@@ -459,6 +465,8 @@ def checks():
     packaging = "scripts/check_python.py"
     yield "Python: packaging", lambda: run(PYTHON, packaging, timeout=600)
     yield "install", lambda: run(sys.executable, "scripts/check_install.py", timeout=600)
+    for language in ("c", "cpp", "go", "python"):
+        yield f"recipes: {language}", lambda name=language: recipes(name)
     yield "benches", benches
     if shutil.which("valgrind"):
         yield "instructions", lambda: run(sys.executable, "benches/instructions.py")
