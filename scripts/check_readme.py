@@ -14,7 +14,8 @@ BLOCK = re.compile(
     r"(?:<!-- file: (?P<file>\S+) -->\n)?^```(?P<language>c|cpp|go|python|rust)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
+# Pages that `make docs` builds are checked there.
+LINK = re.compile(r"\]\((?!https?:|\.\./rust/)([^)#\s]+)")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 INDENTATIONS = ("", "    ", "        ", "\t")
 

@@ -412,6 +412,7 @@ def checks():
     yield "version", version
     yield "README", lambda: run(sys.executable, "scripts/check_readme.py")
     yield "CHANGELOG", documents
+    yield "book", lambda: run("scripts/docs.sh", timeout=600)
 
     programs = []
     for source in sorted(ROOT.glob("tests/c/*.c")):
