@@ -19,6 +19,7 @@ PROGRAMS = {
         "recipes/job.c": [("migrated", TERM)],
         "recipes/reload.c": [("settings loaded", signal.SIGHUP)] * 2
         + [("settings loaded", TERM)],
+        "recipes/nested.c": [("worker: working", TERM), ("worker: done", None)],
         "recipes/pid1.c": [("loading", TERM), ("serving", None)],
         "driven/host.c": [
             ("running", TERM),
