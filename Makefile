@@ -17,7 +17,7 @@ DOC := $(SHARE)/doc/rungroup
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib header abi man demo demo-plugins test lint advisories fuzz faults soak model mutants sanitize platforms coverage bench install uninstall deb clean
+.PHONY: help setup lib header abi man docs demo demo-plugins test lint advisories fuzz faults soak model mutants sanitize platforms coverage bench install uninstall deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -55,6 +55,9 @@ demo-plugins: setup lib ## one group with actors in four languages, ended by Ctr
 
 test: setup lib ## all tests; QUICK=1 leaves out valgrind and the rarer standards
 	@$(PYTHON) scripts/test.py
+
+docs: setup ## build the book and the Rust reference, and check their links
+	@scripts/docs.sh
 
 lint: setup ## formatting and static checks
 	cargo fmt --check

@@ -121,7 +121,7 @@ def markdown(data: dict) -> str:
         "A new group (or what comes nearest), N actors of which N - 1 wait until they are "
         "stopped and one returns, its run and its end. *bar*: the one returns when all have "
         "started; *imm*: at once. *Teardown*: from its return to the end of the run. "
-        "[benches/README.md](../benches/README.md) has the rest.",
+        "`benches/README.md` has the rest.",
         "![The time of a cycle over the number of actors](benchmarks.svg)",
         "## Ratios of the cycle",
         "Medians of the rounds' own ratios, with the target in brackets where there is one; "

@@ -15,7 +15,7 @@
  *
  * Generated from the sources. For every function:
  *
- * - "Rule" numbers are the contract's in the README.
+ * - "Rule" numbers are those of the contract, docs/contract.md.
  * - A group (or a completion) that is NULL is RG_EINVAL; one of an incompatible
  *   version of the library is RG_EABI; something that fails inside of the library
  *   itself is RG_EPANIC. A refused call has changed nothing.

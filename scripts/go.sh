@@ -16,7 +16,8 @@ lint() {
     [ -z "$files" ] || { echo "gofmt would change: $files" >&2; exit 1; }
     make -s lib
     (cd bindings/go && go vet ./... && go vet ../../examples/first.go &&
-        go vet ../../examples/four_actors/main.go)
+        go vet ../../examples/four_actors/main.go &&
+        go vet ../../examples/recipes/errgroup.go)
     mkdir -p build
     if GOBIN=$root/build go install "$STATICCHECK" 2>build/staticcheck.log; then
         echo staticcheck

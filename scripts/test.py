@@ -70,6 +70,7 @@ TOGETHER = (
     "Python",
     "Go",
     "faults",
+    "recipes",
 )
 LARGEST = 480 * 1024
 COMPILING = threading.Lock()
@@ -368,6 +369,11 @@ def four_actors_in_python():
     return run(sys.executable, "scripts/check_four_actors.py", *program)
 
 
+def recipes(language):
+    """The programs of the book's recipes, and what they do at signals."""
+    return run(*python("scripts/check_recipes.py", language))
+
+
 def debian_package():
     """They hold what a program needs; as root they are also installed and removed."""
     for old in BUILD.glob("*.deb"):
@@ -453,6 +459,7 @@ def checks():
     yield "version", version
     yield "README", lambda: run(sys.executable, "scripts/check_readme.py")
     yield "CHANGELOG", documents
+    yield "book", lambda: run("scripts/docs.sh", timeout=600)
 
     programs = []
     for source in sorted(ROOT.glob("tests/c/*.c")):
@@ -507,6 +514,8 @@ def checks():
     packaging = "scripts/check_python.py"
     yield "Python: packaging", lambda: run(PYTHON, packaging, timeout=600)
     yield "install", lambda: run(sys.executable, "scripts/check_install.py", timeout=600)
+    for language in ("c", "cpp", "go", "python"):
+        yield f"recipes: {language}", lambda name=language: recipes(name)
     yield "benches", benches
     if shutil.which("valgrind"):
         yield "instructions", lambda: run(sys.executable, "benches/instructions.py")

@@ -27,7 +27,7 @@
 //! - `tokio`: `Group::add_future`, `Group::run_async`, `StopToken::stopped`.
 //! - `tracing`: `trace_events`, an observer; and a span for every actor.
 //!
-//! Rules are quoted by their number in the README's contract. Where to read on:
+//! Rules are quoted by their number in the contract, `docs/contract.md`. Where to read on:
 //! [`Group`] for the Rust API, `include/rungroup.h` for the C interface, [`machine`]
 //! for the rules themselves, `run` for the threads.
 //!

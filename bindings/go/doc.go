@@ -44,8 +44,8 @@
 //
 // # How it works
 //
-// Rule numbers are those of the contract in the repository's README. The rules are
-// in the library, written in Rust: Run carries out its steps in a loop, and the
+// Rule numbers are those of the contract, docs/contract.md in the repository. The rules
+// are in the library, written in Rust: Run carries out its steps in a loop, and the
 // goroutines of actors post their returns. No thread waits for them. With a grace
 // they have the label rungroup_actor in profiles (see runtime/pprof).
 //
