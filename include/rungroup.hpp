@@ -170,10 +170,11 @@ inline std::ostream &operator<<(std::ostream &out, const report &what) {
 /** Not part of the interface. */
 namespace detail {
 
-/** Throws for a negative result of the C functions. */
+/** Throws for a negative result of the C functions, with what this thread's last
+    refusal was about. */
 inline int checked(int result) {
     if (result < 0)
-        throw error(result, rg_strerror(result));
+        throw error(result, rg_last_error());
     return result;
 }
 
@@ -908,8 +909,11 @@ class group {
             return code;
         if (given && why->exception)
             std::rethrow_exception(why->exception);
-        std::string what = given ? '"' + *why->actor + "\": " + why->message
-                                 : std::string(rg_strerror(code));
+        std::string what = rg_last_error(); // why it was not run
+        if (given)
+            what = '"' + *why->actor + "\": " + why->message;
+        else if (code == RG_ETIMEDOUT)
+            what = rg_strerror(code);
         if (!given && code == RG_ETIMEDOUT)
             for (const auto &actor : report().actors)
                 if (actor.execute_stuck || actor.interrupt_stuck)

@@ -168,6 +168,20 @@ void refusals() {
     rungroup::group other;
     CHECK(code_of([&] { static_cast<void>(other.wait()); }) == RG_ESTATE);
     CHECK(code_of([&] { other.add_signals({SIGKILL}); }) == RG_EINVAL);
+    const auto said = [](const auto &refused) -> std::string {
+        try {
+            refused();
+        } catch (const rungroup::error &thrown) {
+            return thrown.what();
+        }
+        return "";
+    };
+    const std::string signal = said([&] { other.add_signals({SIGKILL}); });
+    CHECK(signal.find("SIGKILL") != std::string::npos);
+    other.add(
+        "vast", [] {}, [] {}, std::size_t{1} << 46);
+    const std::string thread = said([&] { static_cast<void>(other.run()); });
+    CHECK(thread.find("no thread for \"vast\"") != std::string::npos);
 }
 
 // An actor's own code may be one of the library's numbers.
