@@ -870,8 +870,9 @@ class group {
     }
 
     /** The C interface's handle, still this object's, for all else that
-        rungroup.h has; not for rg_free. Do not add by it while another thread
-        calls add. */
+        rungroup.h has; not for rg_free, nor for rg_set_observer, whose place a
+        std::stop_token takes (set_observer goes together with one). Do not add by
+        it while another thread calls add. */
     [[nodiscard]] rg_group *handle() const { return hub()->handle(); }
 
   private:
