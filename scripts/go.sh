@@ -8,6 +8,7 @@ root=$PWD
 export GOTOOLCHAIN=local GOFLAGS=-buildvcs=false
 
 STATICCHECK=honnef.co/go/tools/cmd/staticcheck@v0.6.1
+ACTIONLINT=github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 lint() {
     echo gofmt, go vet
@@ -24,6 +25,13 @@ lint() {
         (cd bindings/go && "$root/build/staticcheck" ./...)
     else
         echo "go: staticcheck cannot be had, and is left out (build/staticcheck.log says why)"
+    fi
+    # Written in Go, hence here; its subject is .github.
+    if GOBIN=$root/build go install "$ACTIONLINT" 2>build/actionlint.log; then
+        echo actionlint
+        build/actionlint
+    else
+        echo "go: actionlint cannot be had, and is left out (build/actionlint.log says why)"
     fi
 }
 
