@@ -85,6 +85,7 @@ CANNOT_FAIL = {
     "sigismember stderr stdout strlen strnlen free": (
         "no failure, or for a wrong argument only"
     ),
+    "dlsym": "ThreadSanitizer is looked for, which is there or not",
     "kill": "a signal to the process itself, which it may always send",
     "_exit abort raise": "do not come back, or only from a handler of the program's own",
     "fflush ftrylockfile funlockfile": (
