@@ -6,13 +6,11 @@
 //! destructor of a `pthread_key`. Hence a futex, and not a condition variable.
 
 #[cfg(all(target_os = "linux", not(rungroup_model)))]
-use super::unwind::uncancelled;
+use super::{tsan, unwind::uncancelled};
 use crate::sync::atomic::{AtomicU32, Ordering};
 #[cfg(rungroup_model)]
 use crate::sync::{Condvar, Mutex};
 use crate::sync::{Time, now};
-#[cfg(all(target_os = "linux", not(rungroup_model)))]
-use std::io::{Error, ErrorKind};
 #[cfg(not(any(target_os = "linux", rungroup_model)))]
 use std::sync::{Condvar, Mutex};
 
@@ -95,38 +93,30 @@ impl Word {
     }
 
     fn wait_for_change(&self, value: u32, deadline: Option<Time>) {
-        // Never without a limit: such a wait goes on by itself after a handler with
-        // SA_RESTART, and the poll below would not be reached.
-        let left = deadline.map_or(FAR, |deadline| deadline.saturating_sub(now()));
-        let left = libc::timespec {
+        let mut left = deadline.map(|deadline| deadline.saturating_sub(now()));
+        if tsan::is_there() {
+            // The tool calls a signal's handler when the thread that has it next calls
+            // a function that the tool knows, which a futex is not: in one long wait
+            // it would never be called.
+            // SAFETY: no descriptors, no time.
+            uncancelled(|| unsafe { libc::poll(std::ptr::null_mut(), 0, 0) });
+            left = Some(left.map_or(SLICE, |left| left.min(SLICE)));
+        }
+        let left = left.map(|left| libc::timespec {
             tv_sec: (left / 1_000_000_000) as _,
             tv_nsec: (left % 1_000_000_000) as _,
-        };
+        });
+        let left = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
         let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
         // SAFETY: the word and the time are valid for the call. Whatever ends
         // it, the caller looks at the word again.
-        let ended = unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                self.value.as_ptr(),
-                operation,
-                value,
-                &raw const left,
-            )
-        };
-        if ended < 0 && Error::last_os_error().kind() == ErrorKind::Interrupted {
-            // In a program with ThreadSanitizer a handler is called when its thread
-            // next calls a function that the tool knows, which a futex is not: in
-            // here it would never be.
-            // SAFETY: no descriptors, no time.
-            uncancelled(|| unsafe { libc::poll(std::ptr::null_mut(), 0, 0) });
-        }
+        unsafe { libc::syscall(libc::SYS_futex, self.value.as_ptr(), operation, value, left) };
     }
 }
 
-/// A year: longer than what waits.
+/// How late ThreadSanitizer may be with a signal.
 #[cfg(all(target_os = "linux", not(rungroup_model)))]
-const FAR: Time = 365 * 24 * 3600 * 1_000_000_000;
+const SLICE: Time = 20_000_000;
 
 #[cfg(any(not(target_os = "linux"), rungroup_model))]
 impl Word {

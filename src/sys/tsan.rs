@@ -43,6 +43,12 @@ pub fn find() {
     ACQUIRE.find(c"__tsan_acquire");
 }
 
+/// Whether the program is built with the tool.
+#[cfg(all(target_os = "linux", not(rungroup_model)))]
+pub fn is_there() -> bool {
+    !ACQUIRE.0.load(Relaxed).is_null()
+}
+
 /// What this thread did so far comes before what follows an [`acquire`] of the same.
 #[inline]
 pub fn release<T>(of: &T) {
