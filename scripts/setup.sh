@@ -4,8 +4,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Debian package names; what each is needed for is in has().
-required=(gcc g++ binutils pkg-config python3 curl libmicrohttpd-dev libcpp-httplib-dev libsqlite3-dev libuv1-dev libglib2.0-dev libasio-dev)
-optional=(clang valgrind shellcheck cmake abigail-tools lintian)
+required=(gcc g++ binutils pkg-config python3 curl libmicrohttpd-dev libcpp-httplib-dev libsqlite3-dev)
+optional=(clang valgrind shellcheck cmake abigail-tools libuv1-dev libglib2.0-dev libasio-dev)
+# Where it can be had.
+extra=(lintian)
 
 has() {
     case $1 in
@@ -48,7 +50,7 @@ cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt ||
 cargo clippy --version >/dev/null 2>&1 || rustup component add clippy ||
     stop "clippy is missing: rustup component add clippy"
 
-mapfile -t want < <(missing "${required[@]}" "${optional[@]}")
+mapfile -t want < <(missing "${required[@]}" "${optional[@]}" "${extra[@]}")
 for package in "${want[@]}"; do
     apt_install "$package" || true
 done

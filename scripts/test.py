@@ -264,6 +264,12 @@ def four_actors_in_cpp():
 LOOPS = {"epoll.c": None, "libuv.c": "libuv", "glib.c": "glib-2.0", "asio.cpp": None}
 
 
+def there(*packages):
+    """Whether pkg-config knows them all."""
+    query = ["pkg-config", "--exists", *packages]
+    return subprocess.run(query, check=False).returncode == 0
+
+
 def to_stop(program, number):
     """Milliseconds from the signal to the end of a program that says that it runs."""
     with subprocess.Popen(
@@ -500,7 +506,8 @@ def checks():
         if shutil.which(compiler):
             yield f"first.cpp {compiler}", lambda c=compiler: first_in_cpp(c)
     yield "four_actors in C++", four_actors_in_cpp
-    yield "event loops", event_loops
+    if there(*filter(None, LOOPS.values())):
+        yield "event loops", event_loops
     yield "Go: symbols", go_symbols
     yield "Go", go
     yield "first.go", first_in_go
