@@ -47,7 +47,7 @@ int main() {
 CMAKE = """
 cmake_minimum_required(VERSION 3.13)
 project(user C CXX)
-find_package(rungroup {version} CONFIG REQUIRED)
+{get}
 add_executable(c main.c)
 target_link_libraries(c rungroup::rungroup)
 add_executable(c_static main.c)
@@ -55,17 +55,7 @@ target_link_libraries(c_static rungroup::static)
 add_executable(cpp main.cpp)
 target_link_libraries(cpp rungroup::cpp)
 """
-IN_TREE = """
-cmake_minimum_required(VERSION 3.18)
-project(user C CXX)
-{add}
-add_executable(c main.c)
-target_link_libraries(c rungroup::rungroup)
-add_executable(c_static main.c)
-target_link_libraries(c_static rungroup::static)
-add_executable(cpp main.cpp)
-target_link_libraries(cpp rungroup::cpp)
-"""
+FIND = "find_package(rungroup {version} CONFIG REQUIRED)"
 FETCH = """
 include(FetchContent)
 FetchContent_Declare(rungroup SOURCE_DIR {root})
@@ -186,18 +176,19 @@ class Install:
             shutil.copy(self.work / source, folder)
         return folder
 
-    def cmake(self) -> None:
-        folder = self.project("cmake", "CMakeLists.txt", CMAKE.format(version="0.1"))
-        where = f"-DCMAKE_PREFIX_PATH={self.prefix}"
-        call("cmake", "-S", folder, "-B", folder / "build", where)
+    def cmake_project(self, name: str, get: str) -> Path:
+        return self.project(name, "CMakeLists.txt", CMAKE.format(get=get))
+
+    def cmake(self, name: str, get: str, *options: str) -> None:
+        """Builds and runs all, however the project gets at the targets."""
+        folder = self.cmake_project(name, get)
+        call("cmake", "-S", folder, "-B", folder / "build", *options)
         call("cmake", "--build", folder / "build")
         for program in ("c", "c_static", "cpp"):
             self.run(folder / "build" / program)
 
     def cmake_refuses(self) -> None:
-        folder = self.project(
-            "cmake-wrong", "CMakeLists.txt", CMAKE.format(version=WRONG)
-        )
+        folder = self.cmake_project("cmake-wrong", FIND.format(version=WRONG))
         where = f"-DCMAKE_PREFIX_PATH={self.prefix}"
         self.refused(
             "cmake", "-S", folder, "-B", folder / "build", where, says=f'"{WRONG}"'
@@ -218,9 +209,7 @@ class Install:
         """A moved prefix still works through CMake."""
         other = self.work / "moved"
         shutil.copytree(self.prefix, other, symlinks=True)
-        folder = self.project(
-            "cmake-moved", "CMakeLists.txt", CMAKE.format(version="0.1")
-        )
+        folder = self.cmake_project("cmake-moved", FIND.format(version="0.1"))
         call(
             "cmake", "-S", folder, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={other}"
         )
@@ -250,8 +239,8 @@ class Install:
 
     def unknown_component(self) -> None:
         """A part that does not exist is not found, and said to be missing."""
-        text = CMAKE.format(version="0.1").replace("CONFIG", "CONFIG COMPONENTS gui")
-        folder = self.project("cmake-component", "CMakeLists.txt", text)
+        find = FIND.format(version="0.1").replace("CONFIG", "CONFIG COMPONENTS gui")
+        folder = self.cmake_project("cmake-component", find)
         where = f"-DCMAKE_PREFIX_PATH={self.prefix}"
         try:
             call("cmake", "-S", folder, "-B", folder / "build", where)
@@ -260,14 +249,6 @@ class Install:
                 raise Failed(f"unclear refusal: {failed}") from None
             return
         raise Failed("an unknown component was not refused")
-
-    def as_subdirectory(self, how: str, text: str) -> None:
-        """Of the sources, which cargo builds."""
-        folder = self.project(how, "CMakeLists.txt", IN_TREE.format(add=text))
-        call("cmake", "-S", folder, "-B", folder / "build")
-        call("cmake", "--build", folder / "build")
-        for program in ("c", "c_static", "cpp"):
-            self.run(folder / "build" / program)
 
     def destdir(self) -> None:
         stage = self.work / "stage"
@@ -319,18 +300,16 @@ def main() -> int:
             check("pkg-config --static", lambda: install.compile(static=True))
             check("pkg-config refuses a wrong version", install.pkg_config_refuses)
             if shutil.which("cmake"):
-                check("CMake find_package", install.cmake)
+                find = FIND.format(version="0.1")
+                where = f"-DCMAKE_PREFIX_PATH={install.prefix}"
+                check("CMake find_package", lambda: install.cmake("find", find, where))
                 check("CMake refuses a wrong version", install.cmake_refuses)
                 check("CMake refuses an unknown component", install.unknown_component)
                 check("CMake from a moved prefix", install.moved)
                 add = f"add_subdirectory({ROOT} rungroup)"
-                check(
-                    "CMake add_subdirectory", lambda: install.as_subdirectory("add", add)
-                )
+                check("CMake add_subdirectory", lambda: install.cmake("add", add))
                 fetch = FETCH.format(root=ROOT)
-                check(
-                    "CMake FetchContent", lambda: install.as_subdirectory("fetch", fetch)
-                )
+                check("CMake FetchContent", lambda: install.cmake("fetch", fetch))
             else:
                 skip("CMake", "cmake is missing")
             if meson:

@@ -201,24 +201,22 @@ impl<'a> World<'a> {
             }
             Step::Finish(code) => {
                 self.code = Some(code);
-                self.bounded();
+                self.bounded(code);
             }
         }
     }
 
     /// Rule 10, to the nanosecond.
-    fn bounded(&mut self) {
+    fn bounded(&mut self, code: i32) {
         let Some(grace) = self.machine.grace() else {
             return;
         };
         let deadline = self.machine.stopping_at() + grace;
         let late = self.machine.finished_at() > deadline;
-        let stuck = self
-            .machine
-            .records()
-            .iter()
-            .any(|record| record.stuck.any());
-        let early = stuck && self.machine.finished_at() < deadline;
+        let timed_out = code == Error::TimedOut.code();
+        // An actor may return that code itself.
+        let own = self.machine.cause().is_some_and(|cause| cause.code == code);
+        let early = timed_out && !own && self.machine.finished_at() < deadline;
         if late || early {
             self.wrong.push(format!(
                 "finished at {}, deadline {deadline}",
