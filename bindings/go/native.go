@@ -31,7 +31,7 @@ func refused(answer C.go_answer) error {
 		return failure(answer.code)
 	}
 	defer C.free(unsafe.Pointer(answer.reason))
-	// "rg_add_signals: signal 9 can't be caught"; without a reason of its own it is
+	// "rg_add_signals: signal 9 (SIGKILL) cannot be caught"; without a reason it is
 	// the code's sentence.
 	if function, reason, found := strings.Cut(C.GoString(answer.reason), ": "); found && strings.HasPrefix(function, "rg_") {
 		return &reasoned{Error(answer.code), reason}
