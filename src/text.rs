@@ -11,8 +11,8 @@ thread_local! {
     /// What [`because`] said on this thread. A buffer, and nothing that needs a
     /// destructor: to register one takes memory, without which the process aborts.
     static REASON: RefCell<[u8; 256]> = const { RefCell::new([0; 256]) };
-    /// Whether it was not asked for yet.
-    static ANY: Cell<bool> = const { Cell::new(false) };
+    /// Of which error it is, until it was asked for.
+    static OF: Cell<Option<Error>> = const { Cell::new(None) };
 }
 
 /// The error, of which the reason is kept for whoever asks on this thread: what is
@@ -25,13 +25,30 @@ pub fn because(error: Error, reason: std::fmt::Arguments) -> Error {
         room.fill(0);
         let _ = std::io::Write::write_fmt(&mut &mut room[..length], reason);
     });
-    ANY.with(|any| any.set(true));
+    OF.with(|of| of.set(Some(error)));
     error
 }
 
-/// "function: " and what [`because`] kept for it, until it keeps something else.
-pub fn reason(function: &str) -> Option<*const c_char> {
-    if !ANY.with(|any| any.replace(false)) {
+/// Whether a reason was kept for this error; it is told once.
+fn take(error: Error) -> bool {
+    OF.with(Cell::take) == Some(error)
+}
+
+/// What [`because`] kept for this error.
+pub fn reason(error: Error) -> Option<String> {
+    if !take(error) {
+        return None;
+    }
+    REASON.with(|kept| {
+        let kept = kept.borrow();
+        let kept = CStr::from_bytes_until_nul(&kept[PREFIX..]).ok()?;
+        Some(kept.to_string_lossy().into_owned())
+    })
+}
+
+/// "function: " and what [`because`] kept for this error, until it keeps something else.
+pub fn reason_of(function: &str, error: Error) -> Option<*const c_char> {
+    if !take(error) {
         return None;
     }
     REASON.with(|kept| {
@@ -83,6 +100,12 @@ pub fn name(name: &CStr) -> Result<CString, Error> {
         ));
     }
     copy(name)
+}
+
+/// A name that Rust gave, as a C string.
+pub fn without_nul(name: &str) -> Result<CString, Error> {
+    let refused = |_| because(Error::Invalid, format_args!("the name {name:?} has a NUL"));
+    CString::new(name).map_err(refused)
 }
 
 /// Of a name.
@@ -146,11 +169,20 @@ mod tests {
     fn a_reason_is_told_once() {
         let error = because(Error::Invalid, format_args!("{} is wrong", 7));
         assert_eq!(error, Error::Invalid);
-        let said = reason("rg_drive_interrupted").unwrap();
+        let said = reason_of("rg_drive_interrupted", error).unwrap();
         // SAFETY: a C string of this thread's.
         let said = unsafe { CStr::from_ptr(said) };
         assert_eq!(said, c"rg_drive_interrupted: 7 is wrong");
-        assert_eq!(reason("rg_add"), None);
+        assert_eq!(reason_of("rg_add", error), None);
+    }
+
+    #[test]
+    fn a_reason_is_of_one_error() {
+        because(Error::Invalid, format_args!("{} is wrong", 7));
+        assert_eq!(reason(Error::State), None);
+        because(Error::Invalid, format_args!("{} is wrong", 7));
+        assert_eq!(reason(Error::Invalid).as_deref(), Some("7 is wrong"));
+        assert_eq!(reason(Error::Invalid), None);
     }
 
     #[test]

@@ -12,7 +12,6 @@ use crate::report::Cause;
 use crate::run::actor::Actor;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::text;
-use std::ffi::CString;
 use std::time::Duration;
 
 /// Options of a [`Group`]; see [`Group::builder`].
@@ -138,8 +137,7 @@ impl<'a> ActorBuilder<'a> {
     }
 
     fn add_actor(self, actor: Actor) -> Result<usize, Error> {
-        let name = CString::new(self.name).map_err(|_| Error::Invalid)?;
-        let name = text::name(&name)?;
+        let name = text::name(&text::without_nul(&self.name)?)?;
         // A refused actor's closures are dropped with it.
         let added = self.group.core.add(Some(name), actor);
         added.map_err(|(error, _)| error)

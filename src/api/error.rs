@@ -25,7 +25,10 @@ pub struct RunError {
 #[derive(Debug)]
 enum Why {
     /// No actor was started.
-    NotRun(Error),
+    NotRun {
+        error: Error,
+        reason: Option<String>,
+    },
     /// A [`Stopper`](crate::Stopper) stopped it.
     Stopped { code: i32 },
     /// This actor returned first.
@@ -38,11 +41,30 @@ enum Why {
     },
 }
 
+impl Error {
+    /// Why this thread was refused so just now, where the kind of error does not say it:
+    /// which argument is wrong, or what the system answered ("signal 9 (SIGKILL) cannot be
+    /// caught"). `None`: there is no more to say. It is told once, and kept until the next
+    /// refusal only.
+    ///
+    /// ```
+    /// let refused = rungroup::Group::new().add_signals(&[9]).unwrap_err();
+    /// assert_eq!(refused, rungroup::Error::Invalid);
+    /// assert_eq!(refused.reason().unwrap(), "signal 9 (SIGKILL) cannot be caught");
+    /// ```
+    pub fn reason(self) -> Option<String> {
+        text::reason(self)
+    }
+}
+
 impl RunError {
     pub(super) fn not_run(error: Error) -> Self {
         RunError {
             code: error.code(),
-            why: Why::NotRun(error),
+            why: Why::NotRun {
+                error,
+                reason: error.reason(),
+            },
             stuck: Vec::new(),
             observer_stuck: false,
         }
@@ -93,7 +115,7 @@ impl RunError {
     /// actors are stuck.
     pub fn exit_code(&self) -> u8 {
         let code = match self.why {
-            Why::NotRun(_) => 1,
+            Why::NotRun { .. } => 1,
             Why::Stopped { code } | Why::Ended { code, .. } => code,
         };
         match u8::try_from(code) {
@@ -174,7 +196,12 @@ impl RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.why {
-            Why::NotRun(_) => f.write_str("the group was not run")?,
+            Why::NotRun { reason, .. } => {
+                f.write_str("the group was not run")?;
+                if let Some(reason) = reason {
+                    write!(f, ": {reason}")?;
+                }
+            }
             Why::Stopped { code } => write!(f, "the group was stopped with code {code}")?,
             Why::Ended {
                 message,
@@ -230,7 +257,11 @@ impl fmt::Debug for RunError {
 impl std::error::Error for RunError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.why {
-            Why::NotRun(error) => Some(error),
+            // Which says it in other words.
+            Why::NotRun {
+                reason: Some(_), ..
+            } => None,
+            Why::NotRun { error, .. } => Some(error),
             Why::Ended { source, .. } => source.as_ref().map(|source| &**source as _),
             Why::Stopped { .. } => None,
         }

@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::report::Cause;
 use crate::run::actor::{Actor, Work};
 use crate::run::failure;
-use std::ffi::{CString, c_void};
+use crate::text;
+use std::ffi::c_void;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 
@@ -77,11 +78,11 @@ impl Host {
         execute: impl Execute<Form>,
         interrupt: impl FnOnce(&Cause<'_>) -> C + Send + 'static,
     ) -> Result<(), Error> {
-        let text = name.into();
-        let name = CString::new(text.as_str()).map_err(|_| Error::Invalid)?;
+        let called = name.into();
+        let name = text::without_nul(&called)?;
         let execute = execute.bind(|| self.stop_token())?;
         let actor = Actor::from_closures(
-            text,
+            called,
             move || in_span(|| execute().into_outcome().0),
             move |given| complaint(in_span(|| interrupt(&cause(given)))),
         );

@@ -29,7 +29,7 @@ thread_local! {
 
 /// On the thread that is refused.
 pub fn keep(function: &str, error: Error) {
-    let reason = text::reason(function).map_or(Last::Error(error), Last::Reason);
+    let reason = text::reason_of(function, error).map_or(Last::Error(error), Last::Reason);
     LAST.with(|last| last.set(reason));
 }
 

@@ -1,6 +1,6 @@
 """Makes each call of the C library's that librungroup.so makes fail, one by one.
 
-    check_faults.py LANGUAGE [FAULT...]    imports, c, cpp, python or go
+    sweep.py LANGUAGE [FAULT...]    imports, c, cpp, python or go
 
 tests/faults/shim.c makes one call fail, counted from 1; the programs beside it go
 through the lives of some groups meanwhile. A call number is tried after the other
@@ -17,7 +17,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 LIB = ROOT / "build/lib"
 OUT = ROOT / "build/faults"
 FOLDER = ROOT / "tests/faults"
@@ -221,7 +221,7 @@ def imports():
     if unknown:
         raise Failed(
             f"imported, and nobody says how they fail: {', '.join(unknown)}; add them to "
-            "FAULTS in scripts/check_faults.py and to tests/faults/shim.c, or say in "
+            "FAULTS in tests/faults/sweep.py and to tests/faults/shim.c, or say in "
             "CANNOT_FAIL why they can't"
         )
     return f"{len(imported)} imports, {len(imported & set(FAULTS))} of them made to fail"
