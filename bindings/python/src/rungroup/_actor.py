@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Union
 
 from . import _ffi
@@ -13,38 +12,61 @@ from ._ffi import Handle, lib
 from ._signals import SignalActor
 
 
-@dataclass(frozen=True)
 class Cause:
     """Why a group stops (rule 4); every interrupt is handed it."""
 
-    #: What ended it: 0 is a clean return.
-    code: int
-    #: The name of the actor that returned first; None: stopped from outside.
-    actor: str | None
-    #: What that actor said of it, or "".
-    message: str
-    #: The actor's, in order of addition; -1: stopped from outside.
-    index: int
-    #: What the actor raised, with its traceback, or None.
-    exception: BaseException | None = None
+    def __init__(
+        self,
+        code: int,
+        actor: str | None,
+        message: str,
+        index: int,
+        exception: BaseException | None = None,
+    ) -> None:
+        #: What ended it: 0 is a clean return.
+        self.code = code
+        #: The name of the actor that returned first; None: stopped from outside.
+        self.actor = actor
+        #: What that actor said of it, or "".
+        self.message = message
+        #: The actor's, in order of addition; -1: stopped from outside.
+        self.index = index
+        #: What the actor raised, with its traceback, or None.
+        self.exception = exception
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"Cause({values})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cause) and vars(self) == vars(other)
 
 
-@dataclass(eq=False)
 class Actor:
     """One actor of Python's."""
 
-    name: str
-    execute: Callable[..., Any]
-    #: None: nothing to do, or for a coroutine: it is cancelled.
-    interrupt: Callable[..., Any] | None
-    coroutine: bool = False
-    takes_stop: bool = False
-    takes_cause: bool = True
     #: What its execute, and its interrupt, raised.
     exception: BaseException | None = None
     complaint: BaseException | None = None
     #: Its execute returned, but the end of its thread outlasted the grace.
-    thread_stuck: bool = False
+    thread_stuck = False
+
+    def __init__(
+        self,
+        name: str,
+        execute: Callable[..., Any],
+        interrupt: Callable[..., Any] | None,
+        coroutine: bool,
+        takes_stop: bool,
+        takes_cause: bool,
+    ) -> None:
+        self.name = name
+        self.execute = execute
+        #: None: nothing to do, or for a coroutine: it is cancelled.
+        self.interrupt = interrupt
+        self.coroutine = coroutine
+        self.takes_stop = takes_stop
+        self.takes_cause = takes_cause
 
     def returned(self, value: object) -> tuple[int, bytes | None]:
         """The code and the message of what its execute returned."""

@@ -44,6 +44,8 @@ class Observer:
     """Of one group; called by the thread that drives it."""
 
     def __init__(self, pointer: int, logger: Any, actors: list[Any]) -> None:
+        if not isinstance(logger, (logging.Logger, logging.LoggerAdapter)):
+            raise TypeError(f"logger is {logger!r}; it is a logging.Logger")
         self.logger = logger
         self.actors = actors
         number = next(_numbers)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import os
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
 from . import _ffi
@@ -97,6 +96,8 @@ def stack_of(run: Run, index: int, bits: int) -> str:
         threads += [i.thread for i in run.interrupters if i.busy_with == index]
     if index in run.threads and bits & _ffi.RG_STUCK_EXECUTE:
         threads.append(run.threads[index])
+    import traceback
+
     # In spite of its name, sys._current_frames is documented.
     frames = sys._current_frames()
     text = ""
@@ -130,6 +131,8 @@ def main(group: Group) -> int:
         status = group.cause.code if group.cause is not None else 1
         status = status or 1
     except BaseException:
+        import traceback
+
         traceback.print_exc()
         status = 1
     if not 0 <= status <= 255:

@@ -6,8 +6,7 @@ import builtins
 import ctypes
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import _ffi
 from ._actor import Actor, Cause, Entry, cause_of
@@ -25,8 +24,7 @@ STATES = {
 STUCK = ("", "execute", "interrupt", "both", "thread", "execute", "both", "both")
 
 
-@dataclass(frozen=True)
-class ActorReport:
+class ActorReport(NamedTuple):
     """What became of one actor. Times are seconds since the run began."""
 
     #: Its name.
@@ -51,9 +49,9 @@ class ActorReport:
     #: What went wrong in its interrupt, or "".
     complaint: str
     #: What execute raised, with its traceback.
-    exception: BaseException | None = field(default=None, compare=False)
+    exception: BaseException | None = None
     #: What interrupt raised.
-    interrupt_exception: BaseException | None = field(default=None, compare=False)
+    interrupt_exception: BaseException | None = None
 
     @classmethod
     def _read(cls, raw: Any, actor: Entry) -> ActorReport:
@@ -73,19 +71,26 @@ class ActorReport:
         )
 
 
-@dataclass(frozen=True)
 class Report:
     """A snapshot of a group, during its run or after. `print` it."""
 
-    #: In order of addition, those of C libraries included.
-    actors: tuple[ActorReport, ...]
-    #: Why the group stops; None before stopping began.
-    cause: Cause | None
-    #: What every actor had left behind when the grace was over: sentences that name the
-    #: thread or the event loop.
-    late: tuple[str, ...]
-    _text: str = field(repr=False)
-    _trace: str = field(repr=False)
+    def __init__(
+        self,
+        actors: tuple[ActorReport, ...],
+        cause: Cause | None,
+        late: tuple[str, ...],
+        text: str,
+        trace: str,
+    ) -> None:
+        #: In order of addition, those of C libraries included.
+        self.actors = actors
+        #: Why the group stops; None before stopping began.
+        self.cause = cause
+        #: What every actor had left behind when the grace was over: sentences that name
+        #: the thread or the event loop.
+        self.late = late
+        self._text = text
+        self._trace = trace
 
     @classmethod
     def _take(

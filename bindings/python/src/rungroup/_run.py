@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextvars
 import ctypes
 import enum
-import logging
 import queue
 import select
 import sys
@@ -371,6 +370,8 @@ def join(thread: threading.Thread, end: float | None) -> bool:
 def log_exception(error: BaseException | None, what: str) -> None:
     """What nothing raises must not be lost."""
     if error is not None:
+        import logging  # not before: most programs have no need
+
         logging.getLogger("rungroup").error("%s", what, exc_info=error)
 
 

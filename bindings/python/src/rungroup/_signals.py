@@ -8,7 +8,6 @@ import select
 import signal
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from types import TracebackType
 
 from ._errors import SignalError
@@ -111,17 +110,18 @@ class Bell:
             pass
 
 
-@dataclass(eq=False)
 class SignalActor:
     """A signal actor of the library's, which listens and decides (rule 16)."""
 
-    #: What it listens for.
-    signals: tuple[int, ...]
-    #: Whether the program's own handlers are called too.
-    chained: bool = False
     #: The signal that ended the group, as what `run` raises.
     exception: BaseException | None = None
     complaint: None = None
+
+    def __init__(self, signals: tuple[int, ...], chained: bool) -> None:
+        #: What it listens for.
+        self.signals = signals
+        #: Whether the program's own handlers are called too.
+        self.chained = chained
 
     def heard(self, code: int) -> None:
         """It is the cause, with this code."""
