@@ -138,5 +138,5 @@ deb: lib ## build the Debian packages into build/
 	@scripts/deb.sh $(VERSION)
 
 clean: ## remove everything built
-	rm -rf build .venv bindings/go/internal/archive/*.syso
+	rm -rf build dist .venv bindings/go/internal/*/*.syso bindings/go/internal/*/*.a
 	cargo clean

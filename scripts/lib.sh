@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the C library into build/lib, and its one object for Go: lib.sh VERSION [TARGET].
 # With a target (a triple of rustc's) into build/TARGET/lib, by its own tools: CROSS is what
-# their names begin with, aarch64-linux-gnu- say.
+# their names begin with, aarch64-linux-gnu- say, or `zig`, which can make all of them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=$1 target=${2:-} major=${1%%.*}
@@ -16,12 +16,29 @@ stop() {
 
 if [ -n "$target" ]; then
     cross=${CROSS-${target/-unknown/}-}
-    command -v "${cross}gcc" >/dev/null ||
-        stop "${cross}gcc is missing: install the compiler for $target, or set CROSS to what its name begins with"
     rust=$(rustc --print target-libdir --target "$target" 2>/dev/null) || stop "Rust knows no target $target"
     [ -d "$rust" ] || rustup target add "$target" ||
         stop "Rust's library for $target is missing: rustup target add $target"
     flags=""
+    if [ "$cross" = zig ]; then
+        linker=$PWD/scripts/zigcc.sh
+        .venv/bin/python -m ziglang version >/dev/null 2>&1 ||
+            .venv/bin/python -m pip install --quiet --disable-pip-version-check ziglang==0.17.1 ||
+            stop "zig is missing: pip install ziglang"
+        export ZIGCC_TARGET=$target
+        case $target in
+        "$(uname -m)"-*-gnu) gcc=gcc ;;
+        *) gcc=${target/-unknown/}-gcc ;;
+        esac
+        if [[ $target == *-linux-gnu ]]; then
+            ZIGCC_GCC_S=$("$gcc" -print-file-name=libgcc_s.so.1) || stop "$gcc is missing: its libgcc_s is needed"
+            export ZIGCC_GCC_S
+        fi
+    else
+        linker=${cross}gcc
+        command -v "$linker" >/dev/null ||
+            stop "$linker is missing: install the compiler for $target, or set CROSS to what its name begins with, or to zig"
+    fi
     if [[ $target == *-musl* ]]; then
         # The compilers for musl that run elsewhere have no libgcc_s: Rust's own unwinder
         # takes its place. Without the flag there would be no shared library.
@@ -29,42 +46,67 @@ if [ -n "$target" ]; then
         mkdir -p "build/$target/unwinder"
         ln -sf "$unwinder" "build/$target/unwinder/libgcc_s.a"
         flags="-C target-feature=-crt-static -L native=$PWD/build/$target/unwinder"
+        ZIGCC_GCC_S=$unwinder
+        export ZIGCC_GCC_S
     fi
     variable=CARGO_TARGET_${target^^}
-    export "${variable//-/_}_LINKER=${cross}gcc" "${variable//-/_}_RUSTFLAGS=$flags"
+    export "${variable//-/_}_LINKER=$linker" "${variable//-/_}_RUSTFLAGS=$flags ${REMAP:-}"
 fi
 
 tool() { # ld or objcopy, of the target's or of a kind that knows all
     local found
-    found=$(command -v "${cross:-}$1" || command -v "llvm-$1") ||
+    found=$(command -v "${cross:-}$1" || command -v "llvm-$1" ||
+        ls "$(rustc --print sysroot)"/lib/rustlib/*/bin/"llvm-$1" 2>/dev/null) ||
         { [[ $machine == "$(uname -m)"-* ]] && found=$(command -v "$1"); } ||
-        stop "${cross:-}$1 is missing: install the binutils for $target"
+        stop "${cross:-}$1 is missing: install the binutils for $target, or rustup component add llvm-tools"
     echo "$found"
 }
-ld=$(tool ld) objcopy=$(tool objcopy)
+
+# Untouched where nothing changed: somebody may be running it.
+install_new() { # mode from to
+    cmp -s "$2" "$3" || install -m "$1" "$2" "$3"
+}
 
 cargo build --release --locked -p rungroup-c ${target:+--target "$target"}
 mkdir -p "$lib"
-# Untouched where nothing changed: somebody may be running it.
-cmp -s "$release/librungroup.so" "$lib/librungroup.so.$version" ||
-    install -m 755 "$release/librungroup.so" "$lib/librungroup.so.$version"
+if [[ $machine == *-apple-* ]]; then
+    install_new 755 "$release/librungroup.dylib" "$lib/librungroup.$major.dylib"
+    ln -sf "librungroup.$major.dylib" "$lib/librungroup.dylib"
+    install_new 644 "$release/librungroup.a" "$lib/librungroup.a"
+    # No linker makes one object of it here.
+    install_new 644 "$lib/librungroup.a" "bindings/go/internal/archive/librungroup_darwin_$(
+        case $machine in aarch64-*) echo arm64 ;; *) echo amd64 ;; esac
+    ).a"
+    exit
+fi
+install_new 755 "$release/librungroup.so" "$lib/librungroup.so.$version"
 ln -sf "librungroup.so.$version" "$lib/librungroup.so.$major"
 ln -sf "librungroup.so.$major" "$lib/librungroup.so"
+objcopy=$(tool objcopy)
 # Some linkers refuse the bitcode.
 "$objcopy" --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \
     "$release/librungroup.a" "$lib/librungroup.a"
 if [[ $target == *-musl* ]]; then
     printf '%s\n' "OPEN $lib/librungroup.a" "ADDLIB $unwinder" SAVE END | ar -M
-    exit # Go's name of the object below is the same for both C libraries
 fi
 
-# The same for Go: one object, of which only rg_ is seen.
+# The same for Go: one object, of which only rg_ is seen. For musl it has another folder.
+case $machine in
+*-freebsd*) os=freebsd ;;
+*) os=linux ;;
+esac
 case $machine in
 x86_64-*) arch=amd64 ;;
 aarch64-*) arch=arm64 ;;
 *) arch=386 ;;
 esac
-object=bindings/go/internal/archive/rungroup_linux_$arch.syso
-"$ld" -r --whole-archive "$lib/librungroup.a" -o build/rungroup.o
-"$objcopy" --wildcard --keep-global-symbol='rg_*' build/rungroup.o
-cmp -s build/rungroup.o "$object" || install -m 644 build/rungroup.o "$object"
+folder=bindings/go/internal/archive
+[[ $machine != *-musl* ]] || folder=bindings/go/internal/musl
+if [ "${cross:-}" = zig ]; then
+    ld=(.venv/bin/python -m ziglang ld.lld)
+else
+    ld=("$(tool ld)")
+fi
+"${ld[@]}" -r --whole-archive "$lib/librungroup.a" -o "build/rungroup_$os.o"
+"$objcopy" --wildcard --keep-global-symbol='rg_*' "build/rungroup_$os.o"
+install_new 644 "build/rungroup_$os.o" "$folder/rungroup_${os}_$arch.syso"

@@ -64,12 +64,22 @@ platform() { # target, compiler, tests, what runs a program...
     for program in $tests; do
         try "$target: $program" "$@" "$bin/$program"
     done
+    "${compiler%gcc}g++" -std=c++17 -O1 -Iinclude tests/cpp/raw_throw.cpp -o "$bin/raw_throw" "-L$lib" -lrungroup \
+        "-Wl,-rpath,$lib" -lpthread 2>/dev/null || { echo "no ${compiler%gcc}g++: raw_throw is left out"; return; }
+    try "$target: raw_throw" "$@" "$bin/raw_throw"
+}
+
+# A static program, so that it runs here.
+go_on_musl() {
+    (cd bindings/go && GOTOOLCHAIN=local GOFLAGS=-buildvcs=false CC=x86_64-linux-musl-gcc \
+        go test -count=1 -tags rungroup_musl -ldflags '-linkmode external -extldflags -static' .)
 }
 
 run() {
     # Not: what looks into the heap by glibc's mallinfo2 (cycles, memory, spawn), and
     # pthread_exit in an interrupt (exits), by which musl unwinds nothing.
     platform x86_64-unknown-linux-musl x86_64-linux-musl-gcc "$common bad_input fork idle limits loss many stacks"
+    try "x86_64-unknown-linux-musl: Go's tests" go_on_musl
     # Not: sizes of more than 32 bits (bad_input, stacks).
     platform i686-unknown-linux-gnu i686-linux-gnu-gcc "$common cycles errors memory spawn traps" \
         /usr/i686-linux-gnu/lib/ld-linux.so.2 --library-path \

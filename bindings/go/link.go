@@ -1,4 +1,4 @@
-//go:build cgo && !rungroup_dynamic
+//go:build cgo && !rungroup_dynamic && !rungroup_musl
 
 package rungroup
 

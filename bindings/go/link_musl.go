@@ -1,0 +1,5 @@
+//go:build cgo && !rungroup_dynamic && rungroup_musl
+
+package rungroup
+
+import _ "rungroup/internal/musl" // likewise, for another C library
