@@ -7,6 +7,7 @@ CC ?= cc
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MAJOR := $(firstword $(subst ., ,$(VERSION)))
 TARGET =
+BUILT = build/lib
 PYTHON := $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 C_FILES = $(shell find examples tests benches -name '*.c' -o -name '*.[ch]pp' -o -name check.h \
 	-o -name load.h -o -name process.h -o -name hold.h -o -name plugin.h -o -name cycle.h) include/rungroup.hpp
@@ -17,7 +18,7 @@ DOC := $(SHARE)/doc/rungroup
 SUBSTITUTE = sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@LIBDIR@|$(patsubst $(abspath $(PREFIX))/%,$${prefix}/%,$(abspath $(LIBDIR)))|; \
 	s|@VERSION@|$(VERSION)|; s|@MAJOR@|$(MAJOR)|'
 
-.PHONY: help setup lib header abi man docs demo demo-plugins test lint advisories fuzz faults soak model mutants sanitize platforms coverage bench install uninstall deb clean
+.PHONY: help setup lib header abi man docs demo demo-plugins test lint advisories fuzz faults soak model mutants sanitize platforms coverage bench install uninstall dist deb clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -115,10 +116,7 @@ install: build/lib/librungroup.so.$(VERSION) ## install what make lib built into
 	install -m 644 include/rungroup.h include/rungroup.hpp $(DESTDIR)$(PREFIX)/include/
 	if [ -d build/man ]; then install -m 644 build/man/man3/*.3 $(SHARE)/man/man3/; fi
 	install -m 644 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE docs/*.md $(DOC)/
-	install -m 755 build/lib/librungroup.so.$(VERSION) $(LIB)/
-	ln -sf librungroup.so.$(VERSION) $(LIB)/librungroup.so.$(MAJOR)
-	ln -sf librungroup.so.$(MAJOR) $(LIB)/librungroup.so
-	install -m 644 build/lib/librungroup.a $(LIB)/
+	cp -P $(BUILT)/librungroup.* $(LIB)/
 	$(SUBSTITUTE) rungroup.pc.in >$(LIB)/pkgconfig/rungroup.pc
 	$(SUBSTITUTE) cmake/rungroup-config.cmake.in >$(LIB)/cmake/rungroup/rungroup-config.cmake
 	$(SUBSTITUTE) cmake/rungroup-config-version.cmake.in \
@@ -129,10 +127,12 @@ install: build/lib/librungroup.so.$(VERSION) ## install what make lib built into
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/include/rungroup.h $(DESTDIR)$(PREFIX)/include/rungroup.hpp \
-		$(SHARE)/man/man3/rungroup*.3 $(SHARE)/man/man3/rg_*.3 $(LIB)/librungroup.so \
-		$(LIB)/librungroup.so.$(MAJOR) $(LIB)/librungroup.so.$(VERSION) \
-		$(LIB)/librungroup.a $(LIB)/pkgconfig/rungroup.pc
+		$(SHARE)/man/man3/rungroup*.3 $(SHARE)/man/man3/rg_*.3 $(LIB)/librungroup.* \
+		$(LIB)/pkgconfig/rungroup.pc
 	rm -rf $(LIB)/cmake/rungroup $(DOC)
+
+dist: setup lib ## build all that is published into dist/: for Linux, macOS and FreeBSD
+	@scripts/dist.sh $(VERSION)
 
 deb: lib ## build the Debian packages into build/
 	@scripts/deb.sh $(VERSION)

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 version=$1 target=${2:-} major=${1%%.*}
 lib=build/${target:+$target/}lib
 release=${CARGO_TARGET_DIR:-target}/${target:+$target/}release
-machine=${target:-$(uname -m)-unknown-linux-gnu}
+machine=${target:-$(rustc -vV | sed -n 's/host: //p')}
 
 stop() {
     echo "make lib: $*" >&2

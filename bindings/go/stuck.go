@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"path"
+	"reflect"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -16,6 +17,10 @@ import (
 // "7.0 http". By the number findStuck knows them, by the name whoever looks at a
 // profile. Goroutines that an actor starts inherit it.
 const label = "rungroup_actor"
+
+// functions is how the names of this package's functions on a run begin, wherever
+// the module is published.
+var functions = reflect.TypeOf(group{}).PkgPath() + ".(*"
 
 // labelled is a context with an actor's label.
 func (g *group) labelled(index int) context.Context {
@@ -73,10 +78,10 @@ func functionStacks(profile string) map[string]string {
 				continue
 			}
 			function, _, _ := strings.Cut(frame[2], "+0x")
-			if what, own := strings.CutPrefix(function, "rungroup.(*group)."); own && (what == "execute" || what == "interrupt") {
+			if what, own := strings.CutPrefix(function, functions+"group)."); own && (what == "execute" || what == "interrupt") {
 				// The actor's own goroutine, not one that it has started. (Actors of a
 				// nested group without a grace have inherited the label.)
-				if !strings.Contains(stacks[what+" "+number], "rungroup.(*Group).Run\n") {
+				if !strings.Contains(stacks[what+" "+number], functions+"Group).Run\n") {
 					stacks[what+" "+number] = stack
 				}
 				break

@@ -1,4 +1,7 @@
-"""Builds the native library with cargo and puts it into the package."""
+"""Builds the native library with cargo and puts it into the package.
+
+With RUNGROUP_WHEEL, "LIBRARY:PLATFORM", the wheel is for that platform, and has that
+library, which was built before."""
 
 import os
 import shutil
@@ -9,6 +12,7 @@ from pathlib import Path
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+PLATFORM = sysconfig.get_platform().replace("-", "_").replace(".", "_")
 LIBRARY = "librungroup.so.0"  # its soname, so that others in the process find it
 
 
@@ -17,6 +21,10 @@ class Hook(BuildHookInterface):
 
     def initialize(self, version, build_data):
         if self.target_name != "wheel":
+            return
+        if ready := os.environ.get("RUNGROUP_WHEEL"):
+            library, platform = ready.rsplit(":", 1)
+            self.take(build_data, Path(library), platform)
             return
         root = Path(self.root)
         rust = root / "rust"  # in an sdist
@@ -35,8 +43,12 @@ class Hook(BuildHookInterface):
         built = folder / "release" / "librungroup.so"
         if version == "editable":
             shutil.copy(built, root / "src/rungroup" / LIBRARY)
-        else:
-            build_data["force_include"][str(built)] = f"rungroup/{LIBRARY}"
-        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+            built = None
+        self.take(build_data, built, PLATFORM)
+
+    def take(self, build_data, library, platform):
+        name = "librungroup.0.dylib" if "macosx" in platform else LIBRARY
+        if library:
+            build_data["force_include"][str(library)] = f"rungroup/{name}"
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"

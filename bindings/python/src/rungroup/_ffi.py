@@ -164,7 +164,7 @@ KEEP_THE_GIL = {
     "rg_get_cause",
 }
 
-LIBRARY = "librungroup.so.0"
+LIBRARY = "librungroup.0.dylib" if sys.platform == "darwin" else "librungroup.so.0"
 
 
 class Library:
