@@ -80,6 +80,12 @@ sbom() {
     rm -f bindings/c/rungroup-c.cdx.json rungroup.cdx.json
 }
 
+# What the platforms of others need, where it can be had.
+if [ "$(id -u)" = 0 ] && ! command -v aarch64-linux-gnu-gcc >/dev/null; then
+    apt-get install -y --no-install-recommends gcc-aarch64-linux-gnu >/dev/null 2>&1 || true
+fi
+rustup -q component add llvm-tools 2>/dev/null || true
+
 rm -rf dist build/dist
 mkdir -p dist build/dist
 for target in ${TARGETS:-${!wheels[*]}}; do
