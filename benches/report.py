@@ -6,22 +6,22 @@ CYCLE, TEARDOWN, FIRST = 0, 1, 2
 
 # Ours, theirs, and for each N up to what ratio we want to be (None: no target).
 RATIOS = [
-    ("C rungroup", "C pthreads, 64K stacks", [1.1, 1.1, 1.05, 0.8, 0.65]),
+    ("C rungroup", "C pthreads, 64K stacks", [0.95, 0.97, 0.93, 0.8, 0.72]),
     ("C rungroup", "C pthreads, 8M stacks", []),
     ("C rungroup", "C++ std::jthread", [1.05, 0.75, 0.75, 0.7, 0.6]),
     ("C rungroup", "Rust std::thread::scope", [0.95, 0.65, 0.55, 0.45, 0.35]),
     ("C++ rungroup", "C++ std::jthread", []),
     ("Rust rungroup", "Rust std::thread::scope", []),
     ("Rust rungroup", "Rust crossbeam", []),
-    ("Go rungroup", "Go oklog/run", [1.25, 1.25, 1.1, 1.0, 1.1, 1.0]),
+    ("Go rungroup", "Go oklog/run", [2.0, 1.45, 1.3, 1.25, 1.6]),
     ("Go rungroup", "Go errgroup", []),
-    ("Python rungroup threads", "Python threading", [0.75, 0.65, 0.65, 0.45]),
+    ("Python rungroup threads", "Python threading", [1.7, 1.25, 1.4, 1.25]),
     ("Python rungroup threads, an Event each", "Python threading, an Event each", []),
     ("Python rungroup threads", "Python concurrent.futures", []),
     (
         "Python rungroup coroutines",
         "Python asyncio.TaskGroup",
-        [1.25, 1.25, 1.1, 1.1, 1.1],
+        [2.3, 2.1, 2.1, 1.7],
     ),
     ("Python rungroup coroutines", "Python trio", []),
     ("Python rungroup coroutines", "Python anyio", []),

@@ -1,4 +1,4 @@
-//go:build cgo
+//go:build cgo && rungroup_musl
 
 // Package musl is the library for Linux with musl, Alpine say, as package archive
 // is for glibc: the go command cannot tell the two by itself.
