@@ -164,6 +164,7 @@ class Coroutines:
             self.pending.discard(task)
             actor = self.run.actors[index]
             assert isinstance(actor, Actor)
+            outcome: tuple[int, bytes | None]
             if not task.cancelled():
                 outcome = task.result()
             elif self.run.stop.is_set():  # as it was told to

@@ -55,7 +55,9 @@ class Thread(threading.Thread):
         return not self._runs
 
     @daemon.setter
-    def daemon(self, daemonic: bool) -> None:
+    def daemon(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self, daemonic: bool
+    ) -> None:
         raise RuntimeError("a thread of rungroup's is always a daemon thread")
 
     def run(self) -> None:

@@ -108,11 +108,11 @@ STYLE = """
 .rungroup{--paper:#fff;--ink:#1f2328;--dim:#59636e;--line:#d8dee4;
 --run:#6e9fd8;--cause:#2da44e;--stuck:#d1242f;--mark:#b47c00;
 background:var(--paper);color:var(--ink);font:13px/1.4 system-ui,sans-serif;
-max-width:940px;padding:8px 12px;border-radius:6px}
+max-width:940px;padding:8px 12px;border-radius:6px;overflow-x:auto}
 @media (prefers-color-scheme:dark){.rungroup{--paper:#0d1117;--ink:#e6edf3;--dim:#9198a1;
 --line:#30363d;--run:#4f7fb8;--cause:#3fb950;--stuck:#f85149;--mark:#e3b341}}
 .rungroup p{margin:4px 0}
-.rungroup svg{width:100%;height:auto;display:block}
+.rungroup svg{width:100%;min-width:640px;height:auto;display:block}
 .rungroup text{fill:var(--ink);font-size:12px}
 .rungroup .dim{fill:var(--dim);color:var(--dim);font-size:11px}
 .rungroup .grid{stroke:var(--line)}
@@ -246,6 +246,7 @@ def page(lines: Iterable[Timeline], words: str = "") -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         '<meta name="color-scheme" content="light dark"><title>rungroup</title>'
+        "<style>pre{overflow-x:auto}</style>"
         f"</head><body>\n{pictures}\n{below}</body></html>\n"
     )
 
