@@ -49,6 +49,10 @@
 // goroutines of actors post their returns. No thread waits for them. With a grace
 // they have the label rungroup_actor in profiles (see runtime/pprof).
 //
+// The library is linked from an object file in internal/archive; with the build tag
+// rungroup_musl from that for musl (Alpine), with rungroup_dynamic from an installed
+// one, which pkg-config finds.
+//
 // In a bubble of testing/synctest the grace and the times of the report and the
 // log are real ones. [SignalHandler] and the library's own actors do not belong
 // there: signals and C code know nothing of the bubble's time.
