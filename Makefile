@@ -57,7 +57,7 @@ demo-plugins: setup lib ## one group with actors in four languages, ended by Ctr
 test: setup lib ## all tests; QUICK=1 leaves out what is slow; ONLY=word: those whose name matches
 	@scripts/test.sh $(ONLY)
 
-docs: setup ## build the book and the Rust reference, and check their links
+docs: setup lib ## build the book and the references of all languages, and check the links
 	@scripts/docs.sh
 
 lint: setup ## formatting and static checks

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 required=(gcc g++ binutils pkg-config python3 curl libmicrohttpd-dev libcpp-httplib-dev libsqlite3-dev)
 optional=(clang valgrind shellcheck abigail-tools libuv1-dev libglib2.0-dev libasio-dev)
 # Where it can be had.
-extra=(lintian)
+extra=(lintian doxygen)
 
 has() {
     case $1 in

@@ -15,7 +15,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 # Pages that `make docs` builds are checked there.
-LINK = re.compile(r"\]\((?!https?:|\.\./rust/)([^)#\s]+)")
+LINK = re.compile(r"\]\((?!https?:|\.\./rust/|\.\./reference/)([^)#\s]+)")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 INDENTATIONS = ("", "    ", "        ", "\t")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -27,31 +27,31 @@ STUCK = ("", "execute", "interrupt", "both", "thread", "execute", "both", "both"
 class ActorReport(NamedTuple):
     """What became of one actor. Times are seconds since the run began."""
 
-    #: Its name.
     name: str
-    #: "added" (not started), "running", "returned" or "raised".
+    """Its name."""
     state: str
-    #: What its execute returned; 0 before.
+    """"added" (not started), "running", "returned" or "raised"."""
     code: int
-    #: What it said of it, or "".
+    """What its execute returned; 0 before."""
     message: str
-    #: What had not ended when the grace was over: "execute", "interrupt", "both",
-    #: "thread" (what a thread still does after its execute returned), or "".
+    """What it said of it, or ""."""
     stuck: str
-    #: When execute was called; None: it was not. So with the next ones.
+    """What had not ended when the grace was over: "execute", "interrupt", "both",
+    "thread" (what a thread still does after its execute returned), or ""."""
     started: float | None
-    #: When execute returned.
+    """When execute was called; None: it was not. So with the next ones."""
     returned: float | None
-    #: When interrupt was called.
+    """When execute returned."""
     interrupting: float | None
-    #: When interrupt returned.
+    """When interrupt was called."""
     interrupted: float | None
-    #: What went wrong in its interrupt, or "".
+    """When interrupt returned."""
     complaint: str
-    #: What execute raised, with its traceback.
+    """What went wrong in its interrupt, or ""."""
     exception: BaseException | None = None
-    #: What interrupt raised.
+    """What execute raised, with its traceback."""
     interrupt_exception: BaseException | None = None
+    """What interrupt raised."""
 
     @classmethod
     def _read(cls, raw: Any, actor: Entry) -> ActorReport:
