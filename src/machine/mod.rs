@@ -41,7 +41,7 @@ pub enum Step {
 /// After [`Step::Wait`]: the event without which there is nothing new to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
-    /// Any: the first return, or what an observer is to be told.
+    /// Any event: the first return, or one that the observer has not heard of.
     Any,
     /// The return of this actor's start.
     Start(usize),
@@ -49,7 +49,7 @@ pub enum Awaited {
     Execute(usize),
     /// The return of this actor's interrupt.
     Interrupt(usize),
-    /// The last of all.
+    /// The last return of all.
     Last,
 }
 
@@ -111,9 +111,9 @@ pub struct Machine {
     /// The observer has a thread of its own, so that one that blocks does not hold
     /// up the driver: the run waits for it, as for an actor (rule 10).
     observed_apart: bool,
-    /// It was told of an event, and has not returned.
+    /// The observer was called with an event, and has not returned.
     telling: bool,
-    /// It had not been told everything when the grace was over.
+    /// When the grace was over, the observer had not been called with every event.
     observer_stuck: bool,
 }
 
@@ -199,10 +199,9 @@ impl Machine {
 
     // ---- events in ------------------------------------------------------
 
-    /// The run begins. True: every actor is to be had ready, and
-    /// [`Machine::started`] or [`Machine::retract`] follows. False: the run is
-    /// over already, since there are no actors (rule 1) or the group was stopped
-    /// before (rule 9).
+    /// The run begins. True: the driver makes every actor's thread, and then calls
+    /// [`Machine::started`] or [`Machine::retract`]. False: the run is over already,
+    /// since there are no actors (rule 1) or the group was stopped before (rule 9).
     pub fn begin(&mut self) -> Result<bool, Error> {
         self.must_be_adding()?;
         if let Some(events) = &mut self.events {
@@ -221,15 +220,15 @@ impl Machine {
         Ok(true)
     }
 
-    /// The group is given up: whatever its actors' release functions try, nothing
-    /// is added or run any more.
+    /// The group is being freed: release functions that try to add actors to it, or
+    /// to run it, are refused.
     pub fn close(&mut self) {
         if self.phase == Phase::Adding {
             self.phase = Phase::Finished(0);
         }
     }
 
-    /// The actors could not all be had: nothing was called, and the group is
+    /// Not every actor's thread could be made: nothing was called, and the group is
     /// as it was before [`Machine::begin`] (rule 2).
     pub fn retract(&mut self) {
         debug_assert!(self.phase == Phase::Starting);
@@ -445,7 +444,7 @@ impl Machine {
         self.current = Some(Current { call, until });
     }
 
-    /// Whether the next call need not wait for this one any longer.
+    /// Whether the next interrupt may be called although this call has not returned.
     fn settled(&self, call: Call) -> bool {
         match call {
             Call::Start(index) => self.records[index].start == Start::Returned,
@@ -474,7 +473,7 @@ impl Machine {
                 Awaited::Execute(index)
             }
             Some(Call::Interrupt(index)) => Awaited::Interrupt(index),
-            // The first return besides: it begins the start's share.
+            // Also the first return, from which this start's share of the grace counts.
             Some(Call::Start(index)) if self.phase == Phase::Stopping => Awaited::Start(index),
             Some(Call::Start(_)) => Awaited::Any,
             None if self.phase == Phase::Stopping => Awaited::Last,
@@ -552,14 +551,14 @@ impl Machine {
             .is_some_and(|events| !events.is_empty())
     }
 
-    /// Whether the observer's thread has nothing left to tell. True where it has
-    /// none: the driver tells each event before it goes on.
+    /// Whether the observer has been called with every event. True where it has no
+    /// thread: there the driver calls it before each step.
     pub fn all_told(&self) -> bool {
         !self.observed_apart || !(self.telling || self.has_events())
     }
 
-    /// The next event for the observer's thread, which says [`Machine::told`] after
-    /// it. None: there is none, or the run is over and does not wait any more.
+    /// The next event for the observer's thread, which calls [`Machine::told`] once the
+    /// observer has returned. None: there is no event, or the run is over.
     pub fn tell(&mut self) -> Option<Event> {
         if self.observer_stuck {
             return None;
@@ -574,7 +573,7 @@ impl Machine {
         self.telling = false;
     }
 
-    /// Whether the observer held up the end.
+    /// Whether the observer had not returned when the grace was over.
     pub fn observer_stuck(&self) -> bool {
         self.observer_stuck
     }

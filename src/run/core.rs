@@ -36,11 +36,11 @@ pub struct State {
     pub machine: Machine,
     /// `None`: it has not been run.
     pub(super) began: Option<Time>,
-    /// The time of the event that the machine was told last. A report's times
-    /// never run backwards: two threads may read the clock in one order and
-    /// post in the other.
+    /// The time of the last event in the machine. Without it a report's times would
+    /// run backwards: two threads may read the clock in one order and post in the
+    /// other.
     latest: Nanos,
-    /// A step that waits until the observer knows of it.
+    /// A step that is carried out once the observer has been called with its event.
     pub(super) pending: Option<Step>,
 }
 
@@ -50,7 +50,7 @@ impl State {
         self.since_began(now())
     }
 
-    /// The time of what happens now: what is drained later is not earlier.
+    /// The time of an event that happens now, not before any that was drained.
     pub(super) fn now_at_last(&mut self) -> Nanos {
         self.latest = self.now();
         self.latest
@@ -91,18 +91,18 @@ pub struct Core {
     /// Must be the first field: an `rg_group *` is a pointer to this struct, and
     /// other copies of the library read the function table through it.
     head: Head,
-    /// `None`: the host's own, which it runs and interrupts itself. Boxed, since
-    /// threads keep an actor's address while more are added.
+    /// `None`: an actor that the host runs and interrupts. Boxed, since threads
+    /// hold an actor's address while others are added.
     pub(super) actors: Mutex<Vec<Option<Box<Actor>>>>,
     pub(super) state: Mutex<State>,
-    /// What happened and is not yet in `state`.
+    /// Events that are not yet in `state`.
     pub(super) inbox: Inbox,
     /// Changes when the driver has something to do.
     pub(super) wakes: Word,
-    /// Likewise, for a host's loop; made when asked for.
+    /// The descriptor that says the same to a host's loop; made when asked for.
     pub(super) wake_event: OnceLock<Descriptor>,
-    /// Set when stopping begins. Of its own, so that actors can hold it
-    /// without keeping the group.
+    /// Set when stopping begins. An allocation of its own, so that a stop token does
+    /// not hold the whole group.
     pub stop: Arc<Latch>,
     /// Set when the run is over and its threads are gone.
     pub over: Latch,
@@ -116,7 +116,7 @@ pub struct Core {
     pub(super) bounded: AtomicBool,
     /// Whether the host drives.
     hosted: AtomicBool,
-    /// The process that runs it; 0: none yet.
+    /// The process that runs the group; 0: it was not run.
     process: AtomicI32,
     /// A share of the group for its host, which posts what is stuck after it has
     /// freed its handle; and how many posts it still owes.
@@ -126,7 +126,7 @@ pub struct Core {
     pub(super) observer: Mutex<Option<Observer>>,
     /// Changes when the observer's thread has something to do.
     pub(super) events: Word,
-    /// What the observer's userdata points to, if that is the library's to keep.
+    /// What the observer's userdata points to, if the library owns that.
     observer_closure: Mutex<Option<Box<dyn Any + Send>>>,
     /// Whether signal actors that are added hand a signal on.
     pub chain_signals: AtomicBool,
@@ -179,7 +179,7 @@ impl Core {
         })
     }
 
-    /// The state, with everything in it that was posted.
+    /// Locks the state, after moving what was posted into it.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
         state.drain(&self.inbox);
@@ -210,7 +210,7 @@ impl Core {
             Ok(name) => name,
             Err(error) => return Err((error, actor)),
         };
-        // The name is the record's; where it lies does not change.
+        // The name belongs to the record, and its address does not change.
         actor.calls.name = name.as_ptr();
         if let Work::Async(_, completion) = &mut actor.work {
             completion.set_index(index);
@@ -315,7 +315,7 @@ impl Core {
     /// Starts every actor, or none (rule 2). The caller goes on as the driver, or
     /// there is a thread for that.
     pub fn start(self: &Arc<Self>, driver: Driver) -> Result<(), Error> {
-        // Whoever runs second is told so before anything is made.
+        // A second call is refused before it makes anything.
         if !self.begin(driver)? {
             return self.finish_unstarted(driver);
         }
@@ -329,8 +329,8 @@ impl Core {
             });
             self.dismiss();
             self.state().machine.retract();
-            // Nobody has seen what came meanwhile: it goes to the dispositions that
-            // are there now.
+            // A signal that came meanwhile was seen by nobody: it is raised again, for the
+            // dispositions that are there now.
             (1..64)
                 .filter(|signal| unheard & (1 << signal) != 0 && !listens(*signal))
                 .for_each(send_again);
@@ -397,7 +397,7 @@ impl Core {
         Ok(true)
     }
 
-    /// The run is over before anything was called.
+    /// Ends a run in which nothing was called.
     fn finish_unstarted(self: &Arc<Self>, driver: Driver) -> Result<(), Error> {
         self.host_share.lock().take();
         self.with(|machine| machine.set_observed_apart(false));
@@ -416,8 +416,8 @@ impl Core {
     /// Everything that can fail: signals, and all threads, which wait at the
     /// gate.
     fn prepare(self: &Arc<Self>, driver: Driver) -> Result<(), Error> {
-        // Asked before the actors are locked: whoever adds one takes the state's lock
-        // first and would wait for theirs, as this thread for the state's.
+        // Before the actors are locked: a thread that adds one holds the state's lock and
+        // waits for the actors', so that asking after it would be a deadlock.
         let observed = self.with(|machine| machine.observed_apart());
         let actors = self.actors.lock();
         let mut listeners = actors.iter().flatten().filter_map(|actor| actor.listener());
@@ -445,7 +445,7 @@ impl Core {
     }
 
     fn end_threads(&self, stuck: impl Fn(usize) -> bool, calls_left: bool) {
-        // Without the lock, for whoever asks meanwhile.
+        // Without the lock, which other threads may want meanwhile.
         let mut threads = std::mem::take(&mut *self.threads.lock());
         threads.end(self, stuck, calls_left);
         *self.threads.lock() = threads;
@@ -462,7 +462,7 @@ impl Core {
                 return;
             };
             let signal = listener(&index).and_then(Listener::finish);
-            // Whoever adds an actor takes the state's lock before this one.
+            // A thread that adds an actor takes the state's lock before this one.
             drop(actors);
             if let Some(signal) = signal {
                 heard(index, signal);
@@ -486,7 +486,7 @@ impl Core {
     pub(super) fn gather(&self) {
         self.note_signals();
         let calls_left = !self.interrupter.close();
-        // Without a grace nobody is stuck, and no lock is needed to see it.
+        // Without a grace no actor is stuck, and the lock is not needed.
         let bounded = self.with(|machine| machine.grace().is_some());
         let is_stuck = |index: usize| {
             let stuck = |machine: &mut Machine| machine.records()[index].stuck;
@@ -507,8 +507,8 @@ impl Core {
         Ok(self.with(|machine| machine.finished()))
     }
 
-    /// Gives up the handle: releases the actors now, or leaves that to the last
-    /// share, which a stuck one has (rules 11, 13). Refused while the group runs.
+    /// Frees the handle. The actors are released now, or by the stuck actor that holds
+    /// the last share (rules 11, 13). Refused while the group runs.
     pub fn abandon(&self) -> Result<(), Error> {
         let (adding, finished) = self.with(|m| (m.adding(), m.finished().is_some()));
         if !adding && (!finished || !self.over.is_set()) {
@@ -539,7 +539,7 @@ impl Core {
     /// The cause as C sees it; null before there is one. Valid as long as the
     /// group.
     pub fn cause(&self) -> *const rg_cause {
-        // It never changes, so that each interrupt but the first finds it here.
+        // A cause never changes, so the text is made by the first interrupt only.
         if let Some(cause) = self.cause.get() {
             return cause.as_ptr();
         }

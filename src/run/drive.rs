@@ -18,8 +18,8 @@ use std::time::Duration;
 impl Core {
     // ---- what happens ---------------------------------------------------------
 
-    /// Something of the library's own returned. Never waits. True: the driver
-    /// was woken.
+    /// Posts the return of an actor that the library runs. Never waits. True: the
+    /// driver was woken.
     pub fn post(&self, post: Post, outcome: Outcome) -> Result<bool, Error> {
         self.post_as(Caller::Own, post, outcome)
     }
@@ -36,13 +36,13 @@ impl Core {
         Ok(wake)
     }
 
-    /// Something of a driven actor's returned. With this post the run may be over
-    /// and the host's handle freed, but `host_share` is there until the last of
-    /// them has counted itself: after that nothing is touched.
+    /// Posts the return of an actor that the host runs. After this post the run may be
+    /// over, and the host's handle freed. `host_share` holds the group until the last
+    /// such post has counted itself, after which nothing of the group is touched.
     pub fn host_post(&self, post: Post, outcome: Outcome) -> Result<bool, Error> {
         let wake = self.post_as(Caller::Host, post, outcome)?;
         if self.host_owes.fetch_sub(1, SeqCst) == 1 {
-            // Nobody else wants the lock: the run has begun, and this is the last.
+            // No other thread takes this lock: the run has begun, and this is the last post.
             let share = self
                 .host_share
                 .try_lock()
@@ -52,8 +52,8 @@ impl Core {
         Ok(wake)
     }
 
-    /// Stops the group from outside (rule 9). Also if something else came first,
-    /// it is seen to be stopping when this returns.
+    /// Stops the group from outside (rule 9). When this returns, the group is seen to
+    /// be stopping, even if another cause came first.
     pub fn stop(&self, code: i32) -> Result<(), Error> {
         self.must_be_ours()?;
         let _ = self.post(Post::Stop, Outcome::code(code));
@@ -74,8 +74,8 @@ impl Core {
     /// Carries out the run on this thread, and gives its code.
     pub(super) fn drive(self: &Arc<Self>) -> i32 {
         loop {
-            // Before the look at what there is: what comes after it changes the
-            // number.
+            // Read before the state: an event that comes after this changes the number,
+            // and the wait below returns at once.
             let seen = self.wakes.get();
             match self.next() {
                 // Only where the host drives.
@@ -89,9 +89,8 @@ impl Core {
         }
     }
 
-    /// Carries out steps as long as there are such that the library carries out.
-    /// Gives the first that it does not: a wait, the end, or the interrupt of an
-    /// actor of the host's.
+    /// Carries out the steps that are the library's, and gives the first that is not: a
+    /// wait, the end, or the interrupt of an actor that the host runs.
     pub fn next(self: &Arc<Self>) -> Step {
         loop {
             let mut state = self.state();
@@ -109,7 +108,7 @@ impl Core {
                 None => {
                     let step = self.step(&mut state);
                     if state.machine.has_events() && !state.machine.observed_apart() {
-                        // The observer is told of a step before it is carried out.
+                        // The observer is called with a step's event before the step.
                         state.pending = Some(step);
                         continue;
                     }
@@ -127,8 +126,7 @@ impl Core {
                     let caller = if hosted { Caller::Host } else { Caller::Own };
                     self.inbox.arm(Post::Interrupt(index), caller);
                     drop(state);
-                    // The descriptor comes before the first interrupt, whoever
-                    // gets here first.
+                    // Rule 5: the stop descriptor is readable before the first interrupt.
                     self.stop.set();
                     if hosted {
                         return step;
@@ -156,8 +154,8 @@ impl Core {
         }
     }
 
-    /// The last events, for which an observer with a thread of its own has what is
-    /// left of the grace, or a moment. Gives the run's code.
+    /// Waits until the observer has been called with the last events: an observer with
+    /// a thread has what is left of the grace, or a moment. Gives the run's code.
     fn finish_telling(&self) -> i32 {
         const MOMENT: Nanos = 50_000_000;
         loop {
@@ -205,7 +203,7 @@ impl Core {
         }
     }
 
-    /// Tells the observer, on whichever thread is there for that.
+    /// Has the observer called, on its own thread or on this one.
     fn tell(&self, event: Event) {
         let observer = *self.observer.lock();
         if let Some(observer) = observer {
@@ -307,7 +305,7 @@ impl Core {
     pub fn host_next(self: &Arc<Self>) -> Result<Step, Error> {
         self.must_be_driven()?;
         if let Some(event) = Descriptor::made(&self.wake_event) {
-            // First drained, then looked: what comes between is not lost.
+            // Drain the descriptor first: an event that comes between makes it readable again.
             event.drain();
         }
         let next = self.next();
@@ -323,7 +321,7 @@ impl Core {
         let made = self.wake_event.get().is_none();
         let event = Descriptor::once(&self.wake_event)?;
         if made {
-            // Whatever came before there was a descriptor.
+            // Events that came before the descriptor was made.
             event.signal();
         }
         Ok(event.fd())
