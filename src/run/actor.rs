@@ -31,7 +31,7 @@ pub type Start = unsafe extern "C-unwind" fn(*mut rg_completion, *mut c_void);
 pub type TakeFailure =
     unsafe extern "C" fn(put: unsafe extern "C" fn(*mut c_void, c_int, *const c_char), *mut c_void);
 
-/// What stands for an execute.
+/// What runs for an actor: its execute, or what takes its place.
 pub enum Work {
     /// A function that runs on a thread of its own.
     Thread(Execute),
@@ -49,7 +49,7 @@ pub struct Calls {
     pub interrupt: Interrupt,
     /// Handed to every function.
     pub userdata: *mut c_void,
-    /// See there.
+    /// See `rg_release_fn`.
     pub take_failure: TakeFailure,
     /// The actor's name, once it is accepted. It lives as long as the group.
     pub name: *const c_char,
@@ -117,9 +117,9 @@ unsafe impl Send for Calls {}
 pub struct Actor {
     /// The functions.
     pub calls: Calls,
-    /// What the execute is.
+    /// What runs for the actor.
     pub work: Work,
-    /// May be none.
+    /// `None`: the userdata needs no release.
     pub release: Option<Release>,
     /// In bytes; 0: the default.
     pub stack_size: usize,
@@ -408,7 +408,7 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// Of an actor that is not added yet.
+    /// `None`: the actor is not added yet.
     pub fn new(head: Head) -> Self {
         Completion {
             head,
@@ -437,7 +437,7 @@ impl Completion {
     /// share of the group, which may be the last, and whose end is the
     /// completion's.
     pub fn complete(&self, outcome: Outcome) -> Result<Arc<Core>, Error> {
-        // Not waited for: whoever has the lock completes it.
+        // A thread that holds the lock is completing the actor already.
         let taken = self.group.try_lock().and_then(|mut group| group.take());
         let core = taken.ok_or(Error::State)?;
         core.post(Post::Execute(self.index), outcome)?;

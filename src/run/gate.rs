@@ -37,7 +37,7 @@ impl Gate {
         self.driver.wait(OPEN, None) == OPEN
     }
 
-    /// Lets so many threads go.
+    /// Opens the gate for this many threads.
     ///
     /// Every thread that passes wakes another, so that as long as one sleeps,
     /// another is on the way to wake it; a thread that comes late does not sleep.
@@ -61,7 +61,7 @@ impl Gate {
         self.driver.set(CANCELLED);
     }
 
-    /// Closes it again, for another attempt; nobody waits.
+    /// Closes the gate again, for another attempt. No thread waits at it.
     pub fn reset(&self) {
         self.actors.set(CLOSED);
         self.driver.set(CLOSED);

@@ -1,9 +1,9 @@
 //! The only way in for what happens to actors: executes, starts and interrupts
 //! that return, and stops from outside.
 //!
-//! Each has a *slot*, made before the run. Whoever finishes fills its slot and
-//! pushes the slot's number on a stack; whoever holds the lock of the group's
-//! state takes the whole stack and tells the machine, oldest first. So the
+//! Each of them has a *slot*, made before the run. The thread in which it happens fills
+//! the slot and pushes the slot's number on a stack; a thread that holds the lock of the
+//! group's state takes the whole stack and reports to the machine, oldest first. So the
 //! order of posts is the order of events, and the first post is the cause.
 //!
 //! A post takes no lock, allocates nothing and touches no thread-local: it is
@@ -26,15 +26,15 @@ pub enum Post {
     Stop,
     /// This actor's start returned.
     Start(usize),
-    /// This actor's execute returned, or what stands for it.
+    /// This actor's execute returned, or an async actor completed.
     Execute(usize),
     /// This actor's interrupt returned.
     Interrupt(usize),
 }
 
 impl Post {
-    /// The slot's number: two an actor, and besides those of starts, which are made
-    /// for actors that have one.
+    /// The slot's number. Every actor has two slots; the slot of a start, which async
+    /// actors have besides, is numbered apart.
     fn number(self) -> Option<u32> {
         let (index, kind) = match self {
             Post::Stop => return Some(STOP),
@@ -57,22 +57,22 @@ impl Post {
     }
 }
 
-/// The bit that says that it is a start's.
+/// The bit that marks the slot of a start.
 const START: u32 = 1 << 31;
 /// How many actors a group can have: some hundred million.
 const MOST: u32 = 1 << 28;
-/// No actor's.
+/// The slot of a stop from outside.
 const STOP: u32 = u32::MAX - 3;
 /// No slot: the end of the stack, and a driver that waits for nothing.
 const NONE: u32 = u32::MAX;
-/// For [`Inbox::awaited`] besides the slots' numbers.
+/// In [`Inbox::awaited`]: any post.
 const ANY: u32 = u32::MAX - 1;
-/// Likewise.
+/// In [`Inbox::awaited`]: the last post.
 const LAST: u32 = u32::MAX - 2;
 
 /// A slot's life: each state follows the one before it, or is left out.
 mod state {
-    /// Nothing to post: not called.
+    /// Not called, so that there is nothing to post.
     pub const IDLE: u8 = 0;
     /// Called by the library, and not posted.
     pub const OWN: u8 = 1;
@@ -80,9 +80,9 @@ mod state {
     pub const ENDING: u8 = 2;
     /// Called by the host, and not posted.
     pub const HOSTED: u8 = 3;
-    /// Posted. Not posted again.
+    /// Posted, which happens once.
     pub const POSTED: u8 = 4;
-    /// Likewise, with a message.
+    /// Posted with a message.
     pub const SAID: u8 = 5;
 }
 
@@ -97,7 +97,7 @@ pub enum Caller {
 
 #[derive(Debug)]
 struct Slot {
-    /// One of `state`.
+    /// One of the states above.
     state: AtomicU8,
     /// The slot below it on the stack.
     next: AtomicU32,
@@ -117,7 +117,7 @@ impl Slot {
         }
     }
 
-    /// Makes the post this thread's to make: one thread gets it, once.
+    /// Claims the post: of several threads that try, one may make it.
     fn claim(&self, caller: Caller, posted: u8) -> Result<(), Error> {
         let may = |seen| match caller {
             Caller::Own => matches!(seen, state::OWN | state::ENDING),
@@ -183,17 +183,17 @@ impl Slots {
 pub struct Inbox {
     /// The slot that was pushed last; NONE: the stack is empty.
     head: AtomicU32,
-    /// What the driver waits for: a slot's number, ANY, LAST or NONE. Whoever
-    /// posts that puts NONE there and wakes the driver, so that one does.
+    /// What the driver waits for: a slot's number, ANY, LAST or NONE. The thread that
+    /// posts it puts NONE there and wakes the driver, so that one thread does.
     awaited: AtomicU32,
     /// How many actors there are. Slots are made ahead of them, in pieces.
     count: AtomicUsize,
     /// How many slots are armed and not posted.
     left: AtomicUsize,
     stop: Slot,
-    /// Two an actor: its execute's, its interrupt's.
+    /// Two slots an actor: for its execute and its interrupt.
     actors: Slots,
-    /// One an actor, of those that have a start; made with the first.
+    /// One slot an actor, for its start; made with the first async actor.
     starts: OnceLock<Box<Slots>>,
 }
 
@@ -224,7 +224,7 @@ impl Inbox {
             let starts = self.starts.get().ok_or(Error::Memory)?;
             starts.make(index)?;
         }
-        // An actor's two are in the same piece.
+        // An actor's two slots are in the same piece.
         self.actors.make(2 * index)
     }
 
@@ -258,8 +258,7 @@ impl Inbox {
         }
     }
 
-    /// How many posts are expected before the last: whoever makes that one is
-    /// to wake the driver.
+    /// How many posts are still expected. The last of them wakes the driver.
     pub fn expect(&self, posts: usize) {
         self.left.store(posts, SeqCst);
     }
@@ -275,7 +274,7 @@ impl Inbox {
         }
     }
 
-    /// Nothing was called, so that nothing is to be posted.
+    /// The call was not made after all, so that there is nothing to post.
     pub fn disarm(&self, post: Post) {
         if let Some(slot) = self.slot(post) {
             slot.state.store(state::IDLE, Release);
@@ -289,7 +288,7 @@ impl Inbox {
         }
     }
 
-    /// Whether [`Inbox::ending`] was said of it, and it is not posted.
+    /// Whether [`Inbox::ending`] was called for this slot, and nothing was posted.
     pub fn is_ending(&self, post: Post) -> bool {
         self.slot(post)
             .is_some_and(|slot| slot.state.load(Acquire) == state::ENDING)
@@ -301,9 +300,9 @@ impl Inbox {
             .is_some_and(|slot| slot.state.load(Acquire) >= state::POSTED)
     }
 
-    /// Says that it happened, now; true: the driver is to be woken. Refused
-    /// where it was not called ([`Error::State`]), was posted before (likewise) or
-    /// does not exist ([`Error::Invalid`]).
+    /// Posts that it happened, now. True: the caller must wake the driver.
+    /// [`Error::State`] if it was not called, or was posted before; [`Error::Invalid`] if
+    /// there is no such actor.
     ///
     /// Never waits. After the last post the group may be gone, unless the caller
     /// has a share of it.
@@ -343,8 +342,8 @@ impl Inbox {
                 .is_ok())
     }
 
-    /// Says what the driver waits for; false: there are posts that it has not
-    /// seen, so that it must not wait. Only under the lock of the group's
+    /// Sets what the driver waits for. False: there are posts that the driver has not
+    /// taken, so that it must not wait. Only under the lock of the group's
     /// state: another thread that took the posts between the two looks would
     /// leave the driver asleep.
     pub fn wait_for(&self, awaited: Awaited) -> bool {
@@ -360,12 +359,12 @@ impl Inbox {
         self.head.load(SeqCst) == NONE
     }
 
-    /// The run is over: no post has anything new to say.
+    /// The run is over: no later post wakes anybody.
     pub fn wait_for_nothing(&self) {
         self.awaited.store(NONE, SeqCst);
     }
 
-    /// Takes what was posted, oldest first. Only under the lock of the group's
+    /// Takes the posts, oldest first. Only under the lock of the group's
     /// state, which keeps the order.
     pub fn take(&self) -> impl Iterator<Item = (Post, Outcome, Time)> + '_ {
         let mut newer = NONE;

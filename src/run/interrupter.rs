@@ -10,9 +10,9 @@ use crate::sys::futex::Word;
 use crate::sys::tsan;
 use std::collections::VecDeque;
 
-/// A call that has not returned after so long counts as one that hangs. Less, and
-/// a busy machine would show calls in the wrong order: a thread that is about to
-/// make one may be put aside for some tens of milliseconds.
+/// A call that has not returned after this time counts as one that hangs. With less,
+/// calls would be made out of order on a busy machine, where a thread that is about to
+/// make one may wait for the processor for some tens of milliseconds.
 const HANGS: Time = 50_000_000;
 
 /// How soon to look again at a thread that has taken a call and not made it yet.
@@ -33,16 +33,16 @@ struct Queue {
     calls: VecDeque<Post>,
     /// The call that was taken last, until it returns.
     latest: Option<Post>,
-    /// Threads, those included that are gone.
+    /// How many threads were made, those that have left included.
     threads: usize,
-    /// Threads that are in a call, or ended in one.
+    /// How many threads are in a call, or have ended in one.
     busy: usize,
     /// No more calls will come.
     closed: bool,
 }
 
 impl Interrupter {
-    /// Makes room for so many calls.
+    /// Makes room for this many calls.
     pub fn reserve(&self, calls: usize) -> Result<(), Error> {
         let mut queue = self.queue.lock();
         queue.closed = false;
@@ -110,8 +110,8 @@ impl Interrupter {
         queue.latest = queue.latest.filter(|&latest| latest != call);
     }
 
-    /// Has it called. False: every thread hangs in a call, so that another one is
-    /// needed. If none can be had, the first to be free makes the call.
+    /// Queues a call. False: every thread hangs in a call, so that another one is needed.
+    /// If none can be made, the first thread to be free makes the call.
     pub fn push(&self, call: Post) -> bool {
         let mut queue = self.queue.lock();
         queue.calls.push_back(call);
@@ -122,8 +122,8 @@ impl Interrupter {
         enough
     }
 
-    /// Lets the threads go once nothing is left to call. False: something is, so
-    /// that none of them can be waited for.
+    /// Has the threads leave once the queue is empty. False: it is not, so that none of
+    /// them can be joined.
     pub fn close(&self) -> bool {
         let mut queue = self.queue.lock();
         queue.closed = true;

@@ -25,7 +25,7 @@ pub struct Listener {
 pub struct Heard {
     /// Its number.
     pub signal: i32,
-    /// Whether the handler that was there before had it as well.
+    /// Whether the handler that was there before was called as well.
     pub handed_on: bool,
 }
 

@@ -28,12 +28,12 @@ use std::cell::Cell;
 use std::ffi::{CStr, c_void};
 use std::ptr;
 
-/// The stack of a thread whose actor asks for none: what pthreads give, not
+/// The stack of a thread whose actor asks for no size: the default of pthreads, not
 /// Rust's 2 MiB.
 const DEFAULT_STACK: usize = 8 << 20;
 
-/// The stacks that an actor may ask for: a thread cannot do with less, and no
-/// machine has more.
+/// The stack sizes that an actor may ask for: a thread needs the least of them, and no
+/// machine has more than the most.
 pub const STACKS: std::ops::RangeInclusive<u64> = 16 << 10..=1 << 46;
 
 /// The threads of a run.
@@ -44,14 +44,14 @@ pub struct Threads {
     interrupters: Vec<Thread>,
     observer: Option<Thread>,
     driver: Option<Thread>,
-    /// The key that tells of their ends.
+    /// The key whose destructor posts that a thread ends.
     key: Option<KeyShare>,
 }
 
 impl Threads {
-    /// A thread for each actor that has one, which waits at the gate; two for the
-    /// interrupts, if `bounded`; for the observer, if `observed`; for the run, if
-    /// nobody else drives it.
+    /// Makes the threads of a run, which wait at the gate: one for each actor that has
+    /// one; two that call interrupts, if `bounded`; one for the observer, if
+    /// `observed`; and one that drives the run, if the caller does not.
     pub fn spawn(
         &mut self,
         core: &Arc<Core>,
@@ -70,7 +70,7 @@ impl Threads {
             .map_err(|_| Error::Memory)?;
         self.key = Some(KeyShare::new(exited).ok_or(Error::Spawn)?);
         reap();
-        // Those that want the commonest size share a mapping.
+        // Stacks of the commonest size share one mapping.
         let (shared_size, sharing) = commonest(sizes());
         let mut stacks = stack::stacks(shared_size, sharing);
         for (index, actor) in actors.iter().enumerate() {
@@ -96,8 +96,8 @@ impl Threads {
             self.actors.push((index, thread));
         }
         if bounded {
-            // One that may hang, and one that then goes on: when the group stops,
-            // no other may be to be had.
+            // Two: if an interrupt hangs, the second thread calls the others. When the group
+            // stops it may be too late to make one.
             self.interrupter(core)?;
             self.interrupter(core)?;
         }
@@ -113,7 +113,7 @@ impl Threads {
         Ok(())
     }
 
-    /// One more thread that calls interrupts.
+    /// Makes one more thread that calls interrupts.
     pub fn interrupter(&mut self, core: &Arc<Core>) -> Result<(), Error> {
         let role = Role::Interrupter {
             calling: Mutex::new(None),
@@ -159,13 +159,13 @@ impl Threads {
         })
     }
 
-    /// How many wait at the gate.
+    /// How many threads wait at the gate.
     pub fn at_the_gate(&self) -> usize {
         self.actors.len()
     }
 
-    /// Waits for the ends of all but the stuck ones, which are let go: those of
-    /// actors that `stuck` says, those in a call that was not posted, and if
+    /// Joins the threads, but for the stuck ones, which are detached: those of actors for
+    /// which `stuck` is true, those in a call whose return was not posted, and if
     /// `calls_left`, all that make calls.
     pub fn end(&mut self, core: &Core, stuck: impl Fn(usize) -> bool, calls_left: bool) {
         let mut any_stuck = false;
@@ -186,14 +186,14 @@ impl Threads {
             thread.end(stuck);
         }
         if any_stuck {
-            // Their ends are still to be told.
+            // Their ends have yet to be posted.
             std::mem::forget(self.key.take());
         } else if self.driver.is_none() {
             self.key = None;
         }
     }
 
-    /// Waits for the end of the thread that drove the run.
+    /// Joins the thread that drove the run.
     pub fn join_driver(threads: &Mutex<Threads>) {
         let driver = threads.lock().driver.take();
         if let Some(driver) = driver {
@@ -204,8 +204,8 @@ impl Threads {
 }
 
 impl Drop for Threads {
-    /// The group is given up while it runs. Its driver, which may be the thread
-    /// that drops it, is joined by nobody.
+    /// The group is dropped while it runs. The thread that drove it is not joined: it
+    /// may be the thread that drops the group.
     fn drop(&mut self) {
         if let Some(driver) = self.driver.take() {
             driver.detach();
@@ -213,7 +213,7 @@ impl Drop for Threads {
     }
 }
 
-/// What an actor's thread gets that asks for so many bytes.
+/// The stack size of a thread whose actor asked for this many bytes.
 fn stack_bytes(size: usize) -> usize {
     match size {
         0 => DEFAULT_STACK,
@@ -221,10 +221,10 @@ fn stack_bytes(size: usize) -> usize {
     }
 }
 
-/// The size that more than half of them are, if there is one, otherwise any; and
-/// how many are of it.
+/// The size that more than half of the stacks have, or any size if there is none; and
+/// the number of stacks of that size.
 fn commonest(sizes: impl Iterator<Item = usize> + Clone) -> (usize, usize) {
-    // What is left over when pairs of different sizes are taken away.
+    // The majority is what is left when pairs of different sizes are taken away.
     let (mut most, mut ahead) = (0, 0);
     for size in sizes.clone() {
         match ahead {
@@ -236,11 +236,11 @@ fn commonest(sizes: impl Iterator<Item = usize> + Clone) -> (usize, usize) {
     (most, sizes.filter(|&size| size == most).count())
 }
 
-/// What a thread of the library is there for, and what it keeps alive.
+/// What a thread of the library does, and what it holds.
 ///
-/// It belongs to the thread and to its [`Thread`] handle; the last of the two
-/// to let go frees it. A thread that is joined therefore frees nothing: in a
-/// fresh thread that costs more than all the rest of its start.
+/// A job belongs to its thread and to the [`Thread`] handle; whichever lets go last
+/// frees it. So a thread that is joined frees nothing: a first free in a new thread
+/// costs more than the rest of its start.
 struct Job {
     core: Option<Arc<Core>>,
     role: Role,
@@ -251,9 +251,9 @@ struct Job {
     /// `None` until the execute returned.
     outcome: Option<Outcome>,
     key: thread::Key,
-    /// How often the key's destructor will still be called.
+    /// How many times the key's destructor is still to be called.
     rounds: u8,
-    /// One of the two has let go.
+    /// The thread or its handle has let go.
     left: AtomicBool,
 }
 
@@ -265,7 +265,7 @@ enum Role {
     Signals {
         listener: *const Listener,
     },
-    /// The call that it is in, and has not posted.
+    /// The call that the thread is in, whose return it has not posted.
     Interrupter {
         calling: Mutex<Option<Post>>,
     },
@@ -287,11 +287,11 @@ impl Job {
     }
 }
 
-/// A thread that must be joined or let go.
+/// A thread that must be joined or detached.
 pub struct Thread {
     id: thread::Id,
     job: *mut Job,
-    /// `None`: the C library's own.
+    /// `None`: the C library made the stack.
     stack: Option<Stack>,
 }
 
@@ -328,7 +328,7 @@ impl Thread {
         }
     }
 
-    /// The call that it is in, if it makes calls.
+    /// The call that the thread is in, if it makes calls.
     fn calling(&self) -> Option<Post> {
         // SAFETY: the job lives until this handle lets go; the role is not
         // changed while the thread runs.
@@ -338,7 +338,7 @@ impl Thread {
         }
     }
 
-    /// Waits for its end, or lets it go.
+    /// Joins the thread, or detaches it.
     fn end(self, stuck: bool) {
         if stuck {
             self.detach();
@@ -347,7 +347,7 @@ impl Thread {
         }
     }
 
-    /// Waits for its end.
+    /// Joins the thread.
     pub fn join(self) {
         // SAFETY: joined or detached once, since both take `self`.
         unsafe {
@@ -361,7 +361,7 @@ impl Thread {
             && let Some(mut stuck) = STUCK.lock()
             && stuck.try_reserve(1).is_ok()
         {
-            // Only a join tells that its stack is free.
+            // Only a join says that its stack is free.
             stuck.push(self);
             return;
         }
@@ -370,15 +370,15 @@ impl Thread {
             thread::detach(self.id);
             Job::let_go(self.job);
         }
-        // Where its end cannot be kept in mind, its stack is never used again.
+        // Without memory for this entry its stack is never used again.
         std::mem::forget(self.stack);
     }
 }
 
-/// Threads that were let go, on stacks of ours.
+/// Detached threads whose stacks are the library's.
 static STUCK: PerProcess<Vec<Thread>> = PerProcess::new();
 
-/// Joins those that have ended since.
+/// Joins those of them that have ended since.
 pub fn reap() {
     loop {
         let Some(mut stuck) = STUCK.lock() else {
@@ -510,8 +510,7 @@ pub fn call_start(core: &Arc<Core>, actor: *const Actor) {
 
 // ---- what the bare frames call ------------------------------------------------
 
-/// Names the thread and gives its job to the key; false: there was no memory
-/// for that.
+/// Names the thread and gives its job to the key; false: the key had no memory for it.
 unsafe fn enter(job: *mut Job) -> bool {
     // SAFETY: the job is this thread's until `exited`; the key exists as long as
     // threads of the run do.
@@ -524,9 +523,9 @@ unsafe fn enter(job: *mut Job) -> bool {
     }
 }
 
-/// Without memory the key did not take the job. Then it is taken back here,
-/// where a thread does not come that `pthread_exit` ends: its actor counts as
-/// running, which a grace bounds.
+/// `pthread_setspecific` failed (out of memory), so the key's destructor will not run:
+/// the return is posted here instead. A thread that ends by `pthread_exit` never gets
+/// here; its actor counts as running until the grace is over.
 unsafe fn leave(job: *mut Job, keyed: bool) {
     if !keyed {
         // SAFETY: the job is this thread's until `exited`, which is called here

@@ -27,20 +27,20 @@ use std::{io, ptr};
 const SIGNALS: usize = 65;
 const LAYERS: usize = 8;
 
-/// A key that is pressed again so long after the time before is meant to end
-/// the process; sooner it is the same stop, delivered twice (rule 16).
+/// Ctrl-C that comes this long after the one before is meant to end the process; sooner
+/// it is the same stop, delivered twice (rule 16).
 const AGAIN: u64 = 250_000_000;
 
 type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 
-/// Of a signal, what the handlers read. Plain atomics: they may run on any thread
-/// at any time.
+/// What the handlers read of a signal. Plain atomics: a handler may run on any thread at
+/// any time.
 struct Slot {
-    /// The layer that listens, plus one; 0: nobody does.
+    /// The layer that listens, plus one; 0: no layer does.
     active: AtomicUsize,
     /// The layers that somebody may call, a bit each.
     used: AtomicU8,
-    /// It was passed on, and no other listener has come since.
+    /// The signal was passed on, and no listener has come since.
     passed_on: AtomicBool,
     /// What was there before each layer; leaked, since a handler may be reading
     /// it.
@@ -65,7 +65,7 @@ static NODES: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
 
 struct Node {
     next: *const Node,
-    /// Whether somebody has it; changed under the registry's lock.
+    /// Whether a listener has the node; changed under the registry's lock.
     taken: AtomicBool,
     /// The signals that are wanted, a bit each.
     wanted: AtomicU64,
@@ -75,12 +75,12 @@ struct Node {
     fd: AtomicI32,
     /// The first signal that came; 0: none.
     first: AtomicI32,
-    /// When a key was pressed last; 0: never.
+    /// When Ctrl-C or Ctrl-\\ came last; 0: never.
     pressed: AtomicU64,
 }
 
-/// How many listen for each signal, under the lock under which dispositions are
-/// changed.
+/// The number of listeners for each signal; the lock is also the one under which
+/// dispositions are changed.
 struct Registry([u32; SIGNALS]);
 
 impl Default for Registry {
@@ -91,7 +91,7 @@ impl Default for Registry {
 
 static REGISTRY: PerProcess<Registry> = PerProcess::new();
 
-/// What ends a process politely.
+/// SIGINT and SIGTERM, which ask a process to end.
 pub const TERMINATION: &[i32] = &[libc::SIGINT, libc::SIGTERM];
 
 /// Some signals, a bit each.
@@ -322,7 +322,7 @@ impl Node {
         })
     }
 
-    /// One that nobody has. Under the registry's lock.
+    /// A node that no listener has. Under the registry's lock.
     fn take() -> Option<&'static Node> {
         if let Some(node) = Node::all().find(|node| !node.taken.load(SeqCst)) {
             node.taken.store(true, SeqCst);
@@ -548,11 +548,11 @@ unsafe fn errno() -> *mut c_int {
     return unsafe { libc::__errno_location() };
 }
 
-/// What is done with a signal that came.
+/// What becomes of a signal that came.
 enum Fate {
-    /// Listeners have it.
+    /// The listeners take it.
     Absorbed,
-    /// Listeners have it, and so has the handler of before.
+    /// The listeners take it, and the handler of before is called too.
     Chained,
     /// As if nobody listened.
     PassedOn,
