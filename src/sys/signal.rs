@@ -75,7 +75,7 @@ struct Node {
     fd: AtomicI32,
     /// The first signal that came; 0: none.
     first: AtomicI32,
-    /// When Ctrl-C or Ctrl-\\ came last; 0: never.
+    /// When Ctrl-C or Ctrl-\ came last; 0: never.
     pressed: AtomicU64,
 }
 
