@@ -13,11 +13,11 @@ pub type LastError = extern "C" fn() -> *const c_char;
 /// Where the sentence is.
 #[derive(Clone, Copy)]
 enum Last {
-    /// Nothing was refused.
+    /// No call was refused on this thread.
     None,
-    /// No reason was given: the error's own.
+    /// The error's own sentence: no reason was given.
     Error(Error),
-    /// The thread's, until the next one.
+    /// This thread's, until its next refusal.
     Reason(*const c_char),
     /// Another copy of the library, whose function this is, has it.
     Other(LastError),
@@ -27,7 +27,7 @@ thread_local! {
     static LAST: Cell<Last> = const { Cell::new(Last::None) };
 }
 
-/// On the thread that is refused.
+/// Keeps the reason, on the thread whose call was refused.
 pub fn keep(function: &str, error: Error) {
     let reason = text::reason_of(function, error).map_or(Last::Error(error), Last::Reason);
     LAST.with(|last| last.set(reason));
@@ -43,7 +43,7 @@ pub fn said_by(table: &Table) {
     }
 }
 
-/// What was said last on this thread.
+/// The sentence about this thread's last refusal.
 pub extern "C" fn sentence() -> *const c_char {
     match LAST.with(Cell::get) {
         Last::None => c"".as_ptr(),

@@ -32,7 +32,7 @@ use std::ptr;
 use std::time::Duration;
 use table::{Table, table};
 
-/// What a function gives that can't do what it was asked to.
+/// What an exported function returns when it refuses or fails.
 trait Answer {
     fn failed(error: Error) -> Self;
 
@@ -79,8 +79,8 @@ fn boundary<R: Answer>(function: &str, body: impl FnOnce() -> Result<R, Error>) 
     uncancelled(|| prompt(function, body))
 }
 
-/// For a body in which there is nothing that a cancellation acts at. The one
-/// place where a panic of the library's own ends.
+/// For a body in which a cancellation cannot act. Here alone a panic of the library's
+/// own is caught.
 fn prompt<R: Answer>(function: &str, body: impl FnOnce() -> Result<R, Error>) -> R {
     catch_unwind(AssertUnwindSafe(body))
         .unwrap_or(Err(Error::Panic))
@@ -114,7 +114,7 @@ unsafe fn via<H, R: Answer>(handle: *const H, call: impl FnOnce(&Table) -> R) ->
     }
 }
 
-/// What C has a handle of.
+/// A type that C has handles of.
 trait Handle {
     /// What the handle of this copy of the library really is.
     type Own;
@@ -187,7 +187,7 @@ unsafe fn read_message(message: *const c_char) -> Message {
         .map_or(NO_MESSAGE, failure::copy)
 }
 
-/// The structure of a caller that has set its size: at least as large as ours.
+/// A caller's structure that begins with its size, which is at least ours.
 ///
 /// # Safety
 /// NULL, or a structure that begins with its size and is so large.
@@ -209,7 +209,7 @@ unsafe fn sized<'a, T>(structure: *const T) -> Result<&'a T, Error> {
     }
 }
 
-/// Of an argument that must not be NULL.
+/// The error for an argument that must not be NULL.
 fn null(argument: &str) -> Error {
     text::because(Error::Invalid, format_args!("{argument} is NULL"))
 }

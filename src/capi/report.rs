@@ -35,18 +35,19 @@ const _: () = assert!(
     RG_VERSION_NUMBER == RG_VERSION_MAJOR * 10000 + RG_VERSION_MINOR * 100 + RG_VERSION_PATCH
 );
 
-/// Has the group's events told to a function: one at a time and in order.
+/// Sets the observer: a function that is called with the group's events, one at a
+/// time and in order.
 ///
 /// Without a grace it is called by the thread that drives the run (rg_run's, or
 /// the library's own after rg_start), before the step that an event announces;
 /// the run waits for it. With a grace a thread of the library's calls it, and the
-/// run goes on meanwhile; only at the end it waits for the last events to be
-/// taken, as long as the grace lasts. If they are not, rg_run returns
+/// run goes on meanwhile; only at the end the run waits, as long as the grace lasts,
+/// until the observer has had the last event. If it has not by then, rg_run returns
 /// RG_ETIMEDOUT, and the report says that the observer is stuck. A host that
 /// drives calls it in rg_drive_next.
 ///
 /// @param group     the group, which has not been run.
-/// @param observer  NULL: no longer.
+/// @param observer  the function; NULL: none any more.
 /// @param userdata  handed to it; must live until rg_run or rg_wait returned, or
 ///                  if the observer is stuck, until it returns.
 ///

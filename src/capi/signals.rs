@@ -22,8 +22,8 @@ use libc::c_int;
 ///
 /// A signal that is ignored when the run begins (nohup) stays ignored. A handler
 /// that somebody has put over the library's is never overruled. Several groups
-/// may listen for one signal: each is told. If the system does not let it wait,
-/// the actor returns 1, with a message, which ends the group (rule 4).
+/// may listen for one signal: each hears it. If the system does not let the actor
+/// wait, it returns 1, with a message, which ends the group (rule 4).
 ///
 /// @param group    the group, which has not been run.
 /// @param signals  the numbers; NULL, with count 0: SIGINT and SIGTERM. One that
