@@ -15,7 +15,9 @@ lint() {
     rustup -q target add "${linted[@]}" || { echo "platforms: left out: rustup cannot fetch ${linted[*]}"; return; }
     for target in "${linted[@]}"; do
         echo "clippy for $target"
-        cargo clippy -q --locked --target "$target" -p rungroup --all-features -- -D warnings
+        # The thread-locals are const; where rust-src is there, clippy does not see it for Android.
+        cargo clippy -q --locked --target "$target" -p rungroup --all-features -- -D warnings \
+            -A clippy::missing_const_for_thread_local
     done
 }
 
