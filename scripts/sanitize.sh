@@ -51,7 +51,8 @@ programs() { # names...
 instrumented() { # options for cargo...
     export RUSTFLAGS=-Zsanitizer=$tool CARGO_TARGET_DIR=$out/$tool
     compile=("-fsanitize=$tool")
-    link=("$out/$tool/$host/debug/librungroup.a"
+    # -rdynamic: the library looks the tool up by its name.
+    link=(-rdynamic "$out/$tool/$host/debug/librungroup.a"
         "$sysroot/lib/rustlib/$host/lib"/librustc*_rt."${tool:0:1}"san.a -lstdc++)
     local build=(--target "$host" --locked "$@")
     # The machine's properties are left out: it has no unsafe code, and no threads.
