@@ -43,12 +43,15 @@ class Hook(BuildHookInterface):
         built = folder / "release" / "librungroup.so"
         if version == "editable":
             shutil.copy(built, root / "src/rungroup" / LIBRARY)
-            built = None
-        self.take(build_data, built, PLATFORM)
+            self.tag(build_data, PLATFORM)
+        else:
+            self.take(build_data, built, PLATFORM)
 
     def take(self, build_data, library, platform):
         name = "librungroup.0.dylib" if "macosx" in platform else LIBRARY
-        if library:
-            build_data["force_include"][str(library)] = f"rungroup/{name}"
+        build_data["force_include"][str(library)] = f"rungroup/{name}"
+        self.tag(build_data, platform)
+
+    def tag(self, build_data, platform):
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"

@@ -205,3 +205,24 @@ def test_durations():
     assert duration(1234.5) == "1.23 ms"
     assert duration(45.67) == "45.7 µs"
     assert duration(125_000_000.0) == "125 s"
+
+
+def test_what_is_handed_out_does_not_change():
+    group = Group()
+    group.add(lambda: None, lambda: None, name="first")
+    group.run()
+    report = group.report
+    for value, name in (
+        (report, "late"),
+        (report.cause, "code"),
+        (report.actors[0], "code"),
+    ):
+        with pytest.raises(AttributeError, match="can't be changed"):
+            setattr(value, name, 1)
+        with pytest.raises(AttributeError, match="can't be deleted"):
+            delattr(value, name)
+    again = group.report
+    assert report == again and hash(report) == hash(again) and report != report.cause
+    assert len({report.cause, again.cause}) == 1
+    assert repr(report.cause).startswith("Cause(code=0, actor='first', message=")
+    assert "_text" not in repr(report) and not isinstance(report.actors[0], tuple)

@@ -91,13 +91,13 @@ def late_error(run: Run, group: Group) -> StuckError | None:
 
 def stack_of(run: Run, index: int, bits: int) -> str:
     """Where a stuck actor is, as a traceback's text. "" for one of a C library's."""
+    import traceback  # not before: most programs have no need
+
     threads = []
     if bits & _ffi.RG_STUCK_INTERRUPT:
         threads += [i.thread for i in run.interrupters if i.busy_with == index]
     if index in run.threads and bits & _ffi.RG_STUCK_EXECUTE:
         threads.append(run.threads[index])
-    import traceback
-
     # In spite of its name, sys._current_frames is documented.
     frames = sys._current_frames()
     text = ""

@@ -6,10 +6,10 @@ import builtins
 import ctypes
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import _ffi
-from ._actor import Actor, Cause, Entry, cause_of
+from ._actor import Actor, Cause, Entry, Value, cause_of
 from ._ffi import Handle, lib, text
 
 STATES = {
@@ -24,8 +24,10 @@ STATES = {
 STUCK = ("", "execute", "interrupt", "both", "thread", "execute", "both", "both")
 
 
-class ActorReport(NamedTuple):
+class ActorReport(Value):
     """What became of one actor. Times are seconds since the run began."""
+
+    _not_compared = ("exception", "interrupt_exception")
 
     name: str
     """Its name."""
@@ -48,9 +50,9 @@ class ActorReport(NamedTuple):
     """When interrupt returned."""
     complaint: str
     """What went wrong in its interrupt, or ""."""
-    exception: BaseException | None = None
+    exception: BaseException | None
     """What execute raised, with its traceback."""
-    interrupt_exception: BaseException | None = None
+    interrupt_exception: BaseException | None
     """What interrupt raised."""
 
     @classmethod
@@ -71,26 +73,19 @@ class ActorReport(NamedTuple):
         )
 
 
-class Report:
+class Report(Value):
     """A snapshot of a group, during its run or after. `print` it."""
 
-    def __init__(
-        self,
-        actors: tuple[ActorReport, ...],
-        cause: Cause | None,
-        late: tuple[str, ...],
-        text: str,
-        trace: str,
-    ) -> None:
-        #: In order of addition, those of C libraries included.
-        self.actors = actors
-        #: Why the group stops; None before stopping began.
-        self.cause = cause
-        #: What every actor had left behind when the grace was over: sentences that name
-        #: the thread or the event loop.
-        self.late = late
-        self._text = text
-        self._trace = trace
+    actors: tuple[ActorReport, ...]
+    """In order of addition, those of C libraries included."""
+    cause: Cause | None
+    """Why the group stops; None before stopping began."""
+    late: tuple[str, ...]
+    """What every actor had left behind when the grace was over: sentences that name the
+    thread or the event loop."""
+    _text: str
+    _trace: str
+    _not_shown = ("_text", "_trace")
 
     @classmethod
     def _take(
@@ -101,14 +96,14 @@ class Report:
             raw.size = ctypes.sizeof(_ffi.rg_actor_report)
             lib.rg_get_report(handle.pointer, index, ctypes.byref(raw))
         return cls(
-            tuple(
+            actors=tuple(
                 ActorReport._read(raw, actors[index] if index < len(actors) else None)
                 for index, raw in enumerate(table)
             ),
-            cause_of(handle, actors),
-            tuple(late),
-            _format(handle, _ffi.RG_FORMAT_TEXT),
-            _format(handle, _ffi.RG_FORMAT_TRACE),
+            cause=cause_of(handle, actors),
+            late=tuple(late),
+            _text=_format(handle, _ffi.RG_FORMAT_TEXT),
+            _trace=_format(handle, _ffi.RG_FORMAT_TRACE),
         )
 
     def __str__(self) -> str:
