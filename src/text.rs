@@ -29,9 +29,15 @@ pub fn because(error: Error, reason: std::fmt::Arguments) -> Error {
     error
 }
 
-/// Whether a reason was kept for this error; it is told once.
+/// Whether a reason was kept for this error; it is returned once.
 fn take(error: Error) -> bool {
     OF.with(Cell::take) == Some(error)
+}
+
+/// Drops a reason that nobody asked for: without this, a later call that is refused
+/// without a reason would be given it.
+pub fn forget() {
+    OF.with(Cell::take);
 }
 
 /// What [`because`] kept for this error.
@@ -182,6 +188,9 @@ mod tests {
         assert_eq!(reason(Error::State), None);
         because(Error::Invalid, format_args!("{} is wrong", 7));
         assert_eq!(reason(Error::Invalid).as_deref(), Some("7 is wrong"));
+        assert_eq!(reason(Error::Invalid), None);
+        because(Error::Invalid, format_args!("{} is wrong", 7));
+        forget();
         assert_eq!(reason(Error::Invalid), None);
     }
 

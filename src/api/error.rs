@@ -42,10 +42,10 @@ enum Why {
 }
 
 impl Error {
-    /// Why this thread was refused so just now, where the kind of error does not say it:
-    /// which argument is wrong, or what the system answered ("signal 9 (SIGKILL) cannot be
-    /// caught"). `None`: there is no more to say. It is told once, and kept until the next
-    /// refusal only.
+    /// Why the call that has just returned this error on this thread was refused: which
+    /// argument is wrong, or what the system answered ("signal 9 (SIGKILL) cannot be
+    /// caught"). `None`: the library has no more to say than the error itself. A reason is
+    /// returned once, and only until the thread's next refused call.
     ///
     /// ```
     /// let refused = rungroup::Group::new().add_signals(&[9]).unwrap_err();
@@ -257,7 +257,7 @@ impl fmt::Debug for RunError {
 impl std::error::Error for RunError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.why {
-            // Which says it in other words.
+            // The error's own sentence would repeat the reason in other words.
             Why::NotRun {
                 reason: Some(_), ..
             } => None,

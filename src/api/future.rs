@@ -9,7 +9,6 @@ use super::token::StopToken;
 use crate::error::Error;
 use crate::machine::Outcome;
 use crate::run::actor::{as_actor, catch};
-use crate::text;
 use std::future::{Future, poll_fn};
 use std::os::fd::BorrowedFd;
 use std::task::Poll;
@@ -99,11 +98,7 @@ impl ActorBuilder<'_> {
     {
         let runtime = match self.runtime.take() {
             Some(runtime) => runtime,
-            None => Handle::try_current().map_err(|_| {
-                let reason =
-                    "a future needs a tokio runtime: add it within one, or name one by `runtime`";
-                text::because(Error::State, format_args!("{reason}"))
-            })?,
+            None => Handle::try_current().map_err(|_| Error::State)?,
         };
         self.group.needs_a_thread |= is_single(&runtime);
         let (stop, name) = (CancellationToken::new(), self.name.clone());

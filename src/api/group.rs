@@ -12,6 +12,7 @@ use crate::report::{Cause, Report};
 use crate::run::core::{Core, Driver};
 use crate::sync::{Arc, Mutex, Time, after};
 use crate::sys::signal;
+use crate::text;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -261,6 +262,7 @@ impl Group {
     /// group runs once ([`Error::State`]).
     pub fn run(&mut self) -> Result<(), RunError> {
         self.may_block()?;
+        text::forget();
         let code = self.core.run().map_err(RunError::not_run)?;
         self.result(code)
     }
@@ -273,6 +275,7 @@ impl Group {
     /// [`Error::Spawn`] or [`Error::Memory`]: nothing was started; [`Error::State`]:
     /// the group was run before.
     pub fn start(&mut self) -> Result<(), Error> {
+        text::forget();
         self.core.start(Driver::Thread)?;
         self.started = true;
         Ok(())
