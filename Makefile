@@ -8,6 +8,8 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MAJOR := $(firstword $(subst ., ,$(VERSION)))
 TARGET =
 BUILT = build/lib
+# Linux's and the BSDs' names, and macOS's.
+SHARED = $(addprefix librungroup.,so.$(VERSION) so.$(MAJOR) so $(MAJOR).dylib dylib)
 PYTHON := $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 C_FILES = $(shell find examples tests benches -name '*.c' -o -name '*.[ch]pp' -o -name check.h \
 	-o -name load.h -o -name process.h -o -name hold.h -o -name plugin.h -o -name cycle.h) include/rungroup.hpp
@@ -116,7 +118,10 @@ install: build/lib/librungroup.so.$(VERSION) ## install what make lib built into
 	install -m 644 include/rungroup.h include/rungroup.hpp $(DESTDIR)$(PREFIX)/include/
 	if [ -d build/man ]; then install -m 644 build/man/man3/*.3 $(SHARE)/man/man3/; fi
 	install -m 644 README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE docs/*.md $(DOC)/
-	cp -P $(BUILT)/librungroup.* $(LIB)/
+	for file in $(SHARED); do \
+		if [ -L $(BUILT)/$$file ]; then cp -Pf $(BUILT)/$$file $(LIB)/; \
+		elif [ -e $(BUILT)/$$file ]; then install -m 755 $(BUILT)/$$file $(LIB)/; fi; done
+	install -m 644 $(BUILT)/librungroup.a $(LIB)/
 	$(SUBSTITUTE) rungroup.pc.in >$(LIB)/pkgconfig/rungroup.pc
 	$(SUBSTITUTE) cmake/rungroup-config.cmake.in >$(LIB)/cmake/rungroup/rungroup-config.cmake
 	$(SUBSTITUTE) cmake/rungroup-config-version.cmake.in \
@@ -127,8 +132,8 @@ install: build/lib/librungroup.so.$(VERSION) ## install what make lib built into
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/include/rungroup.h $(DESTDIR)$(PREFIX)/include/rungroup.hpp \
-		$(SHARE)/man/man3/rungroup*.3 $(SHARE)/man/man3/rg_*.3 $(LIB)/librungroup.* \
-		$(LIB)/pkgconfig/rungroup.pc
+		$(SHARE)/man/man3/rungroup*.3 $(SHARE)/man/man3/rg_*.3 $(LIB)/librungroup.a \
+		$(addprefix $(LIB)/,$(SHARED)) $(LIB)/pkgconfig/rungroup.pc
 	rm -rf $(LIB)/cmake/rungroup $(DOC)
 
 dist: setup lib ## build all that is published into dist/: for Linux, macOS and FreeBSD

@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build/coverage"
 BIN = OUT / "bin"
+LINK = [f"-L{BIN}", "-lrungroup", "-lpthread", "-ldl", f"-Wl,-rpath,{BIN}"]
 DOCUMENT = ROOT / "docs/coverage.md"
 PYTHON = ROOT / ".venv/bin/python"
 # Loads a second copy of the library, or counts what its allocations cost.
@@ -97,12 +98,11 @@ def library():
 def c():
     sources = sorted(ROOT.glob("tests/c/*.c"))
     sources += [ROOT / "tests/fuzz/fuzz.c", ROOT / "tests/conformance/conformance.c"]
-    link = [f"-L{BIN}", "-lrungroup", "-lpthread", "-ldl", f"-Wl,-rpath,{BIN}"]
     for source in sources:
         if source.stem in NOT_COUNTED or source.stem.startswith("link_"):
             continue
         program = BIN / source.stem
-        run("cc", "-std=c99", "-g", "-Iinclude", source, "-o", program, *link)
+        run("cc", "-std=c99", "-g", "-Iinclude", source, "-o", program, *LINK)
         modes = [ARGUMENTS.get(source.stem, [])]
         if source.stem == "conformance":
             table = "tests/conformance/cases.txt"
@@ -116,9 +116,9 @@ def others():
     subprocess.run(["scripts/plugins.sh"], cwd=ROOT, stdout=subprocess.DEVNULL)
     for name in ("group", "exceptions", "conformance", "raw_throw"):
         source = ROOT / f"tests/cpp/{name}.cpp"
-        link = [f"-L{BIN}", "-lrungroup", "-lpthread", f"-Wl,-rpath,{BIN}"]
-        run("c++", "-std=c++17", "-Iinclude", source, "-o", BIN / f"{name}_cpp", *link)
-        run(BIN / f"{name}_cpp", "tests/conformance/cases.txt", check=False)
+        program = BIN / f"{name}_cpp"
+        run("c++", "-std=c++17", "-Iinclude", source, "-o", program, *LINK)
+        run(program, "tests/conformance/cases.txt", check=False)
     run(PYTHON, "-m", "pytest", "bindings/python/tests", check=False)
     path = f"{ROOT}/.venv/go/bin:{os.environ['PATH']}"
     environment = {**ENVIRONMENT, "PATH": path, "GOTOOLCHAIN": "local"}

@@ -51,8 +51,8 @@ go_module() {
     rm -rf "$copy"
     mkdir -p "$at" "$copy"
     git ls-files -z bindings/go | xargs -0 cp --parents -t "$copy"
-    cp --parents bindings/go/internal/*/*.syso bindings/go/internal/*/*.a LICENSE-* "$copy" 2>/dev/null || true
-    mv "$copy"/LICENSE-* "$copy/bindings/go/"
+    find bindings/go/internal \( -name '*.syso' -o -name '*.a' \) -exec cp --parents -t "$copy" {} +
+    cp LICENSE-* "$copy/bindings/go/"
     find "$copy" \( -name '*.go' -o -name go.mod \) -exec sed -i \
         "s|^module rungroup\$|module $module|; s|\"rungroup\"|\"$module\"|; s|\"rungroup/internal/|\"$module/internal/|" {} +
     cp "$copy/bindings/go/go.mod" "$at/v$version.mod"

@@ -25,14 +25,11 @@ if [ -n "$target" ]; then
         .venv/bin/python -m ziglang version >/dev/null 2>&1 ||
             .venv/bin/python -m pip install --quiet --disable-pip-version-check ziglang==0.17.1 ||
             stop "zig is missing: pip install ziglang"
-        export ZIGCC_TARGET=$target
-        case $target in
-        "$(uname -m)"-*-gnu) gcc=gcc ;;
-        *) gcc=${target/-unknown/}-gcc ;;
-        esac
+        export ZIGCC_TARGET=$target ZIGCC_GCC_S=
         if [[ $target == *-linux-gnu ]]; then
+            gcc=${target/-unknown/}-gcc
+            [[ $target != "$(uname -m)"-* ]] || gcc=gcc
             ZIGCC_GCC_S=$("$gcc" -print-file-name=libgcc_s.so.1) || stop "$gcc is missing: its libgcc_s is needed"
-            export ZIGCC_GCC_S
         fi
     else
         linker=${cross}gcc
@@ -47,7 +44,6 @@ if [ -n "$target" ]; then
         ln -sf "$unwinder" "build/$target/unwinder/libgcc_s.a"
         flags="-C target-feature=-crt-static -L native=$PWD/build/$target/unwinder"
         ZIGCC_GCC_S=$unwinder
-        export ZIGCC_GCC_S
     fi
     variable=CARGO_TARGET_${target^^}
     export "${variable//-/_}_LINKER=$linker" "${variable//-/_}_RUSTFLAGS=$flags ${REMAP:-}"

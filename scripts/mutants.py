@@ -74,7 +74,8 @@ def sees(command: list[str]) -> str:
     if not watched:
         return "hangs"
     failures = [line for line in said if "FAIL" in line or "Failed" in line]
-    return (failures or said[-1:] or ["fails"])[0]
+    # An empty line would say that nothing is seen.
+    return (failures or [line for line in said if line][-1:] or ["fails"])[0]
 
 
 def main() -> None:

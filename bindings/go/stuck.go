@@ -18,10 +18,6 @@ import (
 // profile. Goroutines that an actor starts inherit it.
 const label = "rungroup_actor"
 
-// functions is how the names of this package's functions on a run begin, wherever
-// the module is published.
-var functions = reflect.TypeOf(group{}).PkgPath() + ".(*"
-
 // labelled is a context with an actor's label.
 func (g *group) labelled(index int) context.Context {
 	value := g.number(index) + " " + g.actors[index].name
@@ -65,6 +61,8 @@ func (g *group) findStuck() *StuckError {
 //	#	0x4f1de6	main.(*server).serve+0x26	/src/main.go:52
 func functionStacks(profile string) map[string]string {
 	stacks := make(map[string]string)
+	// What this package's methods begin with, under whatever path it is published.
+	methods := reflect.TypeOf((*group)(nil)).Elem().PkgPath() + ".(*"
 	for _, goroutine := range strings.Split(profile, "\n\n") {
 		_, value, _ := strings.Cut(goroutine, `"`+label+`":"`)
 		number, _, labelled := strings.Cut(value, " ")
@@ -78,10 +76,10 @@ func functionStacks(profile string) map[string]string {
 				continue
 			}
 			function, _, _ := strings.Cut(frame[2], "+0x")
-			if what, own := strings.CutPrefix(function, functions+"group)."); own && (what == "execute" || what == "interrupt") {
+			if what, own := strings.CutPrefix(function, methods+"group)."); own && (what == "execute" || what == "interrupt") {
 				// The actor's own goroutine, not one that it has started. (Actors of a
 				// nested group without a grace have inherited the label.)
-				if !strings.Contains(stacks[what+" "+number], functions+"Group).Run\n") {
+				if !strings.Contains(stacks[what+" "+number], methods+"Group).Run\n") {
 					stacks[what+" "+number] = stack
 				}
 				break
