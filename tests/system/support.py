@@ -37,12 +37,24 @@ def run(*command, status=0, timeout=WATCHDOG, **options):
     return done.stdout
 
 
-def compiled(source, name, *more, compiler="cc", standard=None):
+def compiled(source, name, *flags, compiler=None, standard=None, link=RPATH):
     """The path of a program in C or C++, built."""
-    standard = standard or ("c++17" if source.endswith("pp") else "c99")
-    flags = [f"-std={standard}", *STRICT]
-    run(compiler, *flags, ROOT / source, "-o", OUT / name, *(more or RPATH))
+    cpp = str(source).endswith("pp")
+    compiler = compiler or ("c++" if cpp else "cc")
+    standard = f"-std={standard or ('c++17' if cpp else 'c99')}"
+    run(compiler, standard, *STRICT, ROOT / source, "-o", OUT / name, *flags, *link)
     return OUT / name
+
+
+def first(*command, **options):
+    """Runs the README's first example; only "returned" lines may change places."""
+    lines = run(*command, **options).splitlines()
+    assert lines[:4] == ["third: 1", "third: 2", "third: 3", "third: returned"]
+    names = ["first", "second", "third"]
+    interrupted = [line for line in lines if "interrupted" in line]
+    assert interrupted == [f"{name}: interrupted, code 0" for name in names]
+    returned = {line for line in lines if line.endswith("returned")}
+    assert returned == {f"{name}: returned" for name in names} and len(lines) == 9
 
 
 def rust_example(name, *options):

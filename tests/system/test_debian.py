@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from support import BUILD, ROOT, run
+from support import BUILD, ROOT, first, run
 
 pytestmark = pytest.mark.skipif(
     shutil.which("dpkg-deb") is None, reason="dpkg-deb is missing"
@@ -36,10 +36,9 @@ def test_a_program_is_built_and_runs(packages, tmp_path):
         f"--define-variable=libdir={pc.parent.parent}",
     ]
     flags = run("pkg-config", *defined, "--cflags", "--libs", "rungroup", env=places)
-    first = tmp_path / "first"
-    run("cc", ROOT / "examples/first.c", "-o", first, *flags.split())
-    said = run("env", f"LD_LIBRARY_PATH={pc.parent.parent}", first)
-    assert said.splitlines()[3] == "third: returned"
+    program = tmp_path / "first"
+    run("cc", ROOT / "examples/first.c", "-o", program, *flags.split())
+    first("env", f"LD_LIBRARY_PATH={pc.parent.parent}", program)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="dpkg installs as root")

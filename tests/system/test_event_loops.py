@@ -6,22 +6,21 @@ import time
 import urllib.request
 
 import pytest
-from support import RPATH, WATCHDOG, compiled, run, rust_example
+from support import WATCHDOG, compiled, run, rust_example
 
 LOOPS = {"epoll.c": None, "libuv.c": "libuv", "glib.c": "glib-2.0", "asio.cpp": None}
 
 
 def in_c(source):
     package = LOOPS[source]
-    flags = ["-D_GNU_SOURCE", *RPATH]
+    flags = ["-D_GNU_SOURCE"]
     if package:
         there = subprocess.run(["pkg-config", "--exists", package])
         if there.returncode != 0:
             pytest.skip(f"{package} is missing")
         flags += run("pkg-config", "--cflags", "--libs", package).split()
-    compiler = "c++" if source.endswith("pp") else "cc"
     name = f"loop_{source.split('.')[0]}"
-    return [compiled(f"examples/loops/{source}", name, *flags, compiler=compiler)]
+    return [compiled(f"examples/loops/{source}", name, *flags)]
 
 
 def to_stop(command, number):

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from support import RPATH, compiled, go_program, python_program, rust_example
+from support import compiled, go_program, python_program, rust_example
 from terminal import Request, Terminal
 
 FOLDER = "examples/four_actors"
@@ -18,16 +18,14 @@ AGAIN = 0.3
 
 
 def in_c():
-    return [compiled(f"{FOLDER}/main.c", "four_actors", *RPATH, "-lmicrohttpd")]
+    return [compiled(f"{FOLDER}/main.c", "four_actors", "-lmicrohttpd")]
 
 
 def in_cpp():
     # Some systems have it compiled, some as a header alone.
     http = subprocess.run(["pkg-config", "--libs", "cpp-httplib"], capture_output=True)
-    libraries = [*RPATH, *http.stdout.decode().split(), "-Wno-error"]
-    program = compiled(
-        f"{FOLDER}/main.cpp", "four_actors_cpp", *libraries, compiler="c++"
-    )
+    libraries = [*http.stdout.decode().split(), "-Wno-error"]
+    program = compiled(f"{FOLDER}/main.cpp", "four_actors_cpp", *libraries)
     return [program]
 
 
