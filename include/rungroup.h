@@ -19,6 +19,9 @@
  * - A group (or a completion) that is NULL is RG_EINVAL; one of an incompatible
  *   version of the library is RG_EABI; something that fails inside of the library
  *   itself is RG_EPANIC. A refused call has changed nothing.
+ * - A group that refused an actor with RG_EINVAL does not run: rg_run, rg_start and
+ *   rg_drive_begin return that, too (rule 14), so that an error which nobody looked at
+ *   does not become a success.
  * - Without memory a call gives RG_ENOMEM (rg_new: NULL), and the same call may
  *   be made again. Only texts of reports may abort the process without it.
  * - Texts are UTF-8, and copied when they come in. Those that come out are the
@@ -568,7 +571,8 @@ int rg_add_named(struct rg_group *group,
  *               RG_EINVAL.
  *
  * Returns 0: release will be called once (rule 13); or RG_EINVAL, RG_ESTATE,
- * RG_ENOMEM: the userdata is still the caller's. Any thread may call it.
+ * RG_ENOMEM: the userdata is still the caller's, and the group will not run
+ * (rule 14). Any thread may call it.
  */
 RG_MUST_USE int rg_add_actor(struct rg_group *group, const struct rg_actor *actor);
 

@@ -91,19 +91,22 @@ fn a_panic_reaches_the_host() {
 
 #[test]
 fn a_refused_actor_is_dropped() {
-    let (group, host) = Group::new();
     let captured = Arc::new(());
-    let add = |name: &str| {
+    let add = |host: &Host, name: &str| {
         let captured = captured.clone();
         host.add(name, move || drop(captured), interrupt_none)
     };
-    assert_eq!(add(&"n".repeat(256)), Err(Error::Invalid));
-    assert_eq!(add("nul\0inside"), Err(Error::Invalid));
+    let (group, host) = Group::new();
+    assert_eq!(add(&host, &"n".repeat(256)), Err(Error::Invalid));
     assert_eq!(Arc::strong_count(&captured), 1);
-    assert_eq!(add("accepted"), Ok(()));
+    assert_eq!(group.run(), Error::Invalid.code());
+    let (group, host) = Group::new();
+    assert_eq!(add(&host, "nul\0inside"), Err(Error::Invalid));
+    assert_eq!(Arc::strong_count(&captured), 1);
+    assert_eq!(add(&host, "accepted"), Ok(()));
     assert_eq!(Arc::strong_count(&captured), 2);
     assert_eq!(group.run(), 0);
-    assert_eq!(add("late"), Err(Error::State));
+    assert_eq!(add(&host, "late"), Err(Error::State));
     drop(group);
     assert_eq!(Arc::strong_count(&captured), 1);
 }

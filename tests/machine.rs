@@ -577,6 +577,44 @@ fn nothing_returns_before_it_begins() {
     assert!(machine.begin().unwrap() && machine.cause().is_none());
 }
 
+/// I7: of an actor whose execute has returned, its thread is.
+#[test]
+fn a_thread_that_does_not_end_is_stuck() {
+    let mut machine = Machine::default();
+    machine.set_grace(Some(10)).unwrap();
+    machine.add(None).unwrap();
+    machine.add(None).unwrap();
+    assert!(machine.begin().unwrap() && machine.started(0));
+    machine.returned(0, Outcome::code(3), 1).unwrap();
+    for index in 0..2 {
+        assert_eq!(machine.next(1), Step::Interrupt(index));
+        machine.interrupt_returned(index, None, 1).unwrap();
+    }
+    assert_eq!(machine.next(1), Step::Wait(Some(11)));
+    machine.ending(1);
+    assert_eq!(machine.next(11), Step::Finish(Error::TimedOut.code()));
+    let stuck = machine.records()[1].stuck;
+    assert_eq!((stuck.execute, stuck.interrupt), (false, false));
+    assert!(stuck.thread && !machine.records()[0].stuck.any());
+}
+
+/// A refusal is remembered, and only one before the run counts (rule 14).
+#[test]
+fn a_group_that_refused_an_actor_does_not_begin() {
+    let mut machine = Machine::default();
+    machine.add(None).unwrap();
+    machine.refuse(Error::Invalid);
+    machine.refuse(Error::State);
+    machine.stop(0, 0);
+    assert_eq!(machine.begin(), Err(Error::Invalid));
+    assert_eq!(machine.begin(), Err(Error::Invalid));
+
+    let mut machine = Machine::default();
+    assert_eq!(machine.begin(), Ok(false));
+    machine.refuse(Error::Invalid);
+    assert_eq!(machine.begin(), Err(Error::State));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 2000,

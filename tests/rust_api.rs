@@ -155,6 +155,20 @@ fn stuck_actors_are_named_and_their_closures_outlive_the_group() {
 }
 
 #[test]
+fn a_group_that_refused_an_actor_does_not_run() {
+    let mut group = Group::new();
+    group.add("works", || (), interrupt_none).unwrap();
+    assert_eq!(group.add_signals(&[9]), Err(Error::Invalid));
+    let error = group.run().unwrap_err();
+    assert_eq!(error.code(), Error::Invalid.code());
+    let said = error.to_string();
+    assert!(
+        said.contains("an actor was refused after 1 were added"),
+        "{said}"
+    );
+}
+
+#[test]
 fn closures_are_dropped_once_whether_they_ran_or_not() {
     let count = Arc::new(AtomicUsize::new(0));
     struct Count(Arc<AtomicUsize>);
@@ -193,6 +207,7 @@ fn misuse_is_an_error() {
         Err(Error::Invalid)
     );
     assert_eq!(group.add_signals(&[libc::SIGKILL]), Err(Error::Invalid));
+    let mut group = Group::new();
     group.add("", || (), interrupt_none).unwrap();
     group.run().unwrap();
     assert_eq!(group.run().unwrap_err().code(), Error::State.code());

@@ -360,12 +360,10 @@ func (noSignal) String() string { return "nothing" }
 func TestMisuse(t *testing.T) {
 	nothing := func() error { return nil }
 	for name, f := range map[string]func(g *Group){
-		"nil execute":      func(g *Group) { g.Add(nil, func(error) {}) },
-		"nil interrupt":    func(g *Group) { g.AddNamed("a", nothing, nil) },
-		"nil context's":    func(g *Group) { g.AddContext(context.Background(), "a", nil) },
-		"a long name":      func(g *Group) { g.AddNamed(strings.Repeat("n", 256), nothing, func(error) {}) },
-		"a name with NUL":  func(g *Group) { g.AddNamed("a\x00b", nothing, func(error) {}) },
-		"a name not UTF-8": func(g *Group) { g.AddNamed("\xff", nothing, func(error) {}) },
+		"nil execute":     func(g *Group) { g.Add(nil, func(error) {}) },
+		"nil interrupt":   func(g *Group) { g.AddNamed("a", nothing, nil) },
+		"nil context's":   func(g *Group) { g.AddContext(context.Background(), "a", nil) },
+		"a name with NUL": func(g *Group) { g.AddNamed("a\x00b", nothing, func(error) {}) },
 	} {
 		var g Group
 		err := refusal(func() error { f(&g); return nil })
@@ -375,6 +373,15 @@ func TestMisuse(t *testing.T) {
 		g.Add(returns(io.EOF))
 		if err := finishes(t, &g); err != io.EOF {
 			t.Errorf("%s: then Run gave %v", name, err)
+		}
+	}
+	// What the library itself has refused, it does not run without (rule 14).
+	for _, name := range []string{strings.Repeat("n", 256), "\xff"} {
+		var g Group
+		g.Add(returns(io.EOF))
+		err := refusal(func() error { g.AddNamed(name, nothing, func(error) {}); return nil })
+		if ran := finishes(t, &g); !errors.Is(err, ErrInvalid) || !errors.Is(ran, ErrInvalid) || g.Report().Stopped {
+			t.Errorf("%.9q: %v, then Run gave %v", name, err, ran)
 		}
 	}
 	for reason, f := range map[string]func(g *Group){

@@ -108,7 +108,6 @@ func TestHostRefuses(t *testing.T) {
 			"parent":    h.AddContext(nilContext, "a", func(context.Context) error { return nil }),
 			"interrupt": h.Add("a", nothing, nil),
 			"name":      h.Add("a\x00b", nothing, func(error) {}),
-			"long name": h.Add(strings.Repeat("n", 256), nothing, func(error) {}),
 		} {
 			if !errors.As(err, &usage) || !errors.Is(err, ErrInvalid) {
 				t.Errorf("%s: %v", name, err)

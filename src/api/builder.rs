@@ -137,9 +137,12 @@ impl<'a> ActorBuilder<'a> {
     }
 
     fn add_actor(self, actor: Actor) -> Result<usize, Error> {
-        let name = text::name(&text::without_nul(&self.name)?)?;
-        // A refused actor's closures are dropped with it.
-        let added = self.group.core.add(Some(name), actor);
-        added.map_err(|(error, _)| error)
+        let core = &self.group.core;
+        core.adding(|| {
+            let name = text::name(&text::without_nul(&self.name)?)?;
+            // A refused actor's closures are dropped with it.
+            let added = core.add(Some(name), actor);
+            added.map_err(|(error, _)| error)
+        })
     }
 }

@@ -112,7 +112,7 @@ impl Group {
     /// # Errors
     /// [`Error::Invalid`] for a name longer than 255 bytes or with a NUL;
     /// [`Error::State`] once the group was run; [`Error::Memory`]. The closures are
-    /// dropped then.
+    /// dropped then. A group that refused an actor as invalid does not run (rule 14).
     pub fn add<Form, C: IntoComplaint + 'static>(
         &mut self,
         name: impl Into<String>,
@@ -181,7 +181,7 @@ impl Group {
             [] => signal::TERMINATION,
             given => given,
         };
-        self.core.add_signals(signals)
+        self.core.adding(|| self.core.add_signals(signals))
     }
 
     /// Adds an actor, named "systemd", that tells the service manager that
@@ -194,7 +194,7 @@ impl Group {
     /// [`Error::State`] once the group was run. If the manager cannot be told,
     /// the actor returns 1 and says why, which ends the group.
     pub fn add_systemd(&mut self) -> Result<usize, Error> {
-        self.core.add_systemd()
+        self.core.adding(|| self.core.add_systemd())
     }
 
     /// Has `observer` told of everything that happens: that an actor was started,

@@ -31,7 +31,7 @@ pub unsafe extern "C" fn rg_drive_add(group: *mut rg_group, name: *const c_char)
 
 pub(super) unsafe fn drive_add(core: &Arc<Core>, name: *const c_char) -> Result<c_int, Error> {
     // SAFETY: NULL or a C string, by the caller's promise.
-    core.add_hosted(unsafe { read_name(name)? })?;
+    core.adding(|| core.add_hosted(unsafe { read_name(name)? }))?;
     Ok(0)
 }
 

@@ -99,7 +99,8 @@ pub unsafe extern "C" fn rg_add_named(
 ///               RG_EINVAL.
 ///
 /// Returns 0: release will be called once (rule 13); or RG_EINVAL, RG_ESTATE,
-/// RG_ENOMEM: the userdata is still the caller's. Any thread may call it.
+/// RG_ENOMEM: the userdata is still the caller's, and the group will not run
+/// (rule 14). Any thread may call it.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rg_add_actor(group: *mut rg_group, actor: *const rg_actor) -> c_int {
@@ -112,9 +113,21 @@ pub(super) unsafe fn add_actor(
     actor: *const rg_actor,
     take_failure: TakeFailure,
 ) -> Result<c_int, Error> {
+    // SAFETY: NULL, or the caller's structure that begins with its size.
+    core.adding(|| add(core, unsafe { read_actor(actor, take_failure)? }))
+}
+
+/// The name and the actor.
+///
+/// # Safety
+/// NULL, or the caller's structure that begins with its size.
+unsafe fn read_actor(
+    actor: *const rg_actor,
+    take_failure: TakeFailure,
+) -> Result<(Option<CString>, Actor), Error> {
     // A structure that is so large was not zeroed.
     const SANE: usize = 4096;
-    // SAFETY: NULL, or the caller's structure that begins with its size.
+    // SAFETY: the caller's promise.
     let given = unsafe { sized(actor)? };
     if given.size > SANE {
         let reason = format_args!("the structure's size is {}: was it set?", given.size);
@@ -145,14 +158,14 @@ pub(super) unsafe fn add_actor(
         release: given.release,
         stack_size: given.stack_size,
     };
-    add(core, name, actor)
+    Ok((name, actor))
 }
 
 fn no_interrupt() -> Error {
     null("interrupt (rg_interrupt_none is one that does nothing)")
 }
 
-fn add(core: &Core, name: Option<CString>, actor: Actor) -> Result<c_int, Error> {
+fn add(core: &Core, (name, actor): (Option<CString>, Actor)) -> Result<c_int, Error> {
     match core.add(name, actor) {
         Ok(_) => Ok(0),
         Err((error, mut actor)) => {
@@ -211,23 +224,25 @@ pub(super) unsafe fn add_async(
     release: rg_release_fn,
     take_failure: TakeFailure,
 ) -> Result<c_int, Error> {
-    let start = start.ok_or_else(|| null("start"))?;
-    let interrupt = interrupt.ok_or_else(no_interrupt)?;
-    // SAFETY: NULL or a C string, by the caller's promise.
-    let name = unsafe { read_name(name)? };
-    let completion = try_box(Completion::new(head())).ok_or(Error::Memory)?;
-    let actor = Actor {
-        calls: Calls {
-            interrupt,
-            userdata,
-            take_failure,
-            name: ptr::null(),
-        },
-        work: Work::Async(start, completion),
-        release,
-        stack_size: 0,
-    };
-    add(core, name, actor)
+    core.adding(|| {
+        let start = start.ok_or_else(|| null("start"))?;
+        let interrupt = interrupt.ok_or_else(no_interrupt)?;
+        // SAFETY: NULL or a C string, by the caller's promise.
+        let name = unsafe { read_name(name)? };
+        let completion = try_box(Completion::new(head())).ok_or(Error::Memory)?;
+        let actor = Actor {
+            calls: Calls {
+                interrupt,
+                userdata,
+                take_failure,
+                name: ptr::null(),
+            },
+            work: Work::Async(start, completion),
+            release,
+            stack_size: 0,
+        };
+        add(core, (name, actor))
+    })
 }
 
 /// Reports that an async actor has returned (rule 4). Never blocks.

@@ -49,14 +49,16 @@ pub(super) unsafe fn add_signals(
     count: usize,
 ) -> Result<c_int, Error> {
     const SANE: usize = 1024;
-    let signals = match (signals.is_null(), count) {
-        (true, 0) => signal::TERMINATION,
-        // SAFETY: the caller's array of that many.
-        (false, 1..=SANE) => unsafe { std::slice::from_raw_parts(signals, count) },
-        _ => return Err(Error::Invalid),
-    };
-    core.add_signals(signals)?;
-    Ok(0)
+    core.adding(|| {
+        let signals = match (signals.is_null(), count) {
+            (true, 0) => signal::TERMINATION,
+            // SAFETY: the caller's array of that many.
+            (false, 1..=SANE) => unsafe { std::slice::from_raw_parts(signals, count) },
+            _ => return Err(Error::Invalid),
+        };
+        core.add_signals(signals)?;
+        Ok(0)
+    })
 }
 
 /// Whether the signal actors added from now on also hand a signal on to the
@@ -113,6 +115,6 @@ pub unsafe extern "C" fn rg_add_systemd(group: *mut rg_group) -> c_int {
 }
 
 pub(super) fn add_systemd(core: &Arc<Core>) -> Result<c_int, Error> {
-    core.add_systemd()?;
+    core.adding(|| core.add_systemd())?;
     Ok(0)
 }

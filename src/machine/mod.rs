@@ -91,6 +91,8 @@ pub struct Machine {
     order: Order,
     grace: Option<Nanos>,
     records: Vec<Record>,
+    /// Why the first actor that was refused was, and how many had been added then.
+    refused: Option<(Error, usize)>,
     cause: Option<Cause>,
     /// When every execute was called, at the same time (rule 3).
     started_at: Option<Nanos>,
@@ -131,6 +133,7 @@ impl Machine {
             order: Order::Added,
             grace: None,
             records: Vec::new(),
+            refused: None,
             cause: None,
             started_at: None,
             stopping_at: 0,
@@ -162,6 +165,13 @@ impl Machine {
         let index = self.add(name)?;
         self.records[index].start = Start::Waiting;
         Ok(index)
+    }
+
+    /// An actor was refused: the group will not run (rule 14).
+    pub fn refuse(&mut self, error: Error) {
+        if self.phase == Phase::Adding {
+            self.refused.get_or_insert((error, self.records.len()));
+        }
     }
 
     /// Sets the order of interrupts.
@@ -202,8 +212,18 @@ impl Machine {
     /// The run begins. True: the driver makes every actor's thread, and then calls
     /// [`Machine::started`] or [`Machine::retract`]. False: the run is over already,
     /// since there are no actors (rule 1) or the group was stopped before (rule 9).
+    ///
+    /// # Errors
+    /// What an actor was refused with, if one was (rule 14); [`Error::State`] for a
+    /// second run; [`Error::Memory`].
     pub fn begin(&mut self) -> Result<bool, Error> {
         self.must_be_adding()?;
+        if let Some((error, added)) = self.refused {
+            let reason = format_args!(
+                "an actor was refused after {added} were added: look at what adding it returned"
+            );
+            return Err(text::because(error, reason));
+        }
         if let Some(events) = &mut self.events {
             // Five an actor and two of the group's, so that recording one never
             // needs memory that cannot be had.

@@ -189,6 +189,17 @@ impl Core {
 
     // ---- before the run ---------------------------------------------------
 
+    /// Has an actor added by `add`. If it is refused, and nobody looks at the error, the
+    /// group must not run without it and succeed (rule 14). Without memory it may be
+    /// added again.
+    pub fn adding<T>(&self, add: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        add().inspect_err(|&error| {
+            if error != Error::Memory {
+                self.with(|machine| machine.refuse(error));
+            }
+        })
+    }
+
     /// Adds an actor. A refused one is handed back: its userdata is still the
     /// caller's (rule 13).
     pub fn add(&self, name: Option<CString>, mut actor: Actor) -> Result<usize, (Error, Actor)> {

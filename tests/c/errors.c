@@ -57,10 +57,42 @@ static void the_argument_is_named(void) {
     /* What succeeds leaves it. */
     CHECK_INT(rg_add(group, returns_seven, rg_interrupt_none, NULL), 0);
     SAYS("signal 99");
-    CHECK_INT(rg_run(group), 7);
+    rg_free(group);
+    group = rg_new();
+    CHECK_INT(rg_run(group), 0);
     CHECK_INT(rg_run(group), RG_ESTATE);
     SAYS("the group is not in a state");
     rg_free(group);
+}
+
+/* However a group is run, and whichever way the actor was to be added. */
+static void a_group_that_refused_an_actor_does_not_run(void) {
+    for (int way = 0; way < 8; way++) {
+        rg_group *group = rg_new();
+        int invalid = SIGKILL;
+        CHECK_INT(rg_add(group, returns_seven, rg_interrupt_none, NULL), 0);
+        int refused =
+            way == 0   ? rg_add(group, NULL, rg_interrupt_none, NULL)
+            : way == 1 ? rg_add_named(group, "x", returns_seven, NULL, NULL)
+            : way == 2 ? rg_add_actor(group, NULL)
+            : way == 3 ? rg_add_signals(group, &invalid, 1)
+            : way == 4 ? rg_add_async(group, "x", NULL, rg_interrupt_none, NULL, NULL)
+            : way == 5 ? rg_add_signals(group, NULL, 1)
+            : way == 6
+                ? rg_drive_add(group, "\xff")
+                : rg_add_named(group, "\xff", returns_seven, rg_interrupt_none, NULL);
+        CHECK_INT(refused, RG_EINVAL);
+        CHECK_INT(rg_add(group, returns_seven, rg_interrupt_none, NULL), 0);
+        CHECK_INT(rg_start(group), RG_EINVAL);
+        SAYS("rg_start: an actor was refused after 1 were added");
+        CHECK_INT(rg_drive_begin(group), RG_EINVAL);
+        CHECK_INT(rg_run(group), RG_EINVAL);
+        CHECK(rg_get_cause(group) == NULL);
+        CHECK_INT(rg_stop(group, 0), 0);
+        CHECK_INT(rg_run(group), RG_EINVAL);
+        SAYS("rg_run: an actor was refused after 1 were added: look at what adding it");
+        rg_free(group);
+    }
 }
 
 static void *another_thread(void *unused) {
@@ -125,6 +157,7 @@ static void a_name_and_a_text(void) {
 
 int main(void) {
     CASE(the_argument_is_named);
+    CASE(a_group_that_refused_an_actor_does_not_run);
     CASE(each_thread_has_its_own);
     CASE(no_descriptor);
     CASE(names_of_errors);

@@ -956,7 +956,7 @@ static void run_case(test_case *test) {
 /* The feature that keeps this driver from running the case, or NULL. */
 static const char *missing(const test_case *test) {
     static const char *const always[] = {"async",    "process", "misuse", "nested",
-                                         "complain", "message", NULL};
+                                         "complain", "message", "codes",  NULL};
     static const char *const with_the_librarys_threads[] = {"threads", "stack", "handles",
                                                             "null", NULL};
     for (int i = 0; i < test->needs.count; i++) {

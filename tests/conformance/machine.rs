@@ -86,10 +86,15 @@ impl<'a> World<'a> {
         for script in &group.outside {
             world.play(Role::Outside, script);
         }
-        if world.machine.begin() == Ok(true) {
-            world.start();
+        match world.machine.begin() {
+            Ok(begun) => {
+                if begun {
+                    world.start();
+                }
+                world.simulate(&mut random);
+            }
+            Err(error) => world.code = Some(error.code()),
         }
-        world.simulate(&mut random);
         world.finish(&mut random);
         world.wrong
     }
@@ -99,12 +104,13 @@ impl<'a> World<'a> {
         let grace = self.group.grace.map(|grace| grace * MILLISECOND);
         self.machine.set_grace(grace).unwrap();
         // The machine knows no limit of a name: its callers check that.
-        for actor in accepted(self.group) {
-            self.machine
-                .add(Some(
-                    CString::new(&*self.group.actors[actor].name).expect("no NUL"),
-                ))
-                .unwrap();
+        for actor in &self.group.actors {
+            if let Some(error) = Error::from_code(actor.refused) {
+                self.machine.refuse(error);
+                continue;
+            }
+            let name = CString::new(&*actor.name).expect("no NUL");
+            self.machine.add(Some(name)).unwrap();
         }
     }
 

@@ -5,8 +5,8 @@ use rungroup::{Error, Order};
 
 /// Every feature that the table knows.
 pub const FEATURES: &[&str] = &[
-    "async", "complain", "handles", "message", "misuse", "nested", "null", "panic", "process",
-    "stack", "threads",
+    "async", "codes", "complain", "handles", "message", "misuse", "nested", "null", "panic",
+    "process", "stack", "threads",
 ];
 
 pub type Script = Vec<String>;

@@ -178,9 +178,12 @@ void refusals() {
     };
     const std::string signal = said([&] { other.add_signals({SIGKILL}); });
     CHECK(signal.find("SIGKILL") != std::string::npos);
-    other.add(
+    const std::string lacks = said([&] { static_cast<void>(other.run()); });
+    CHECK(lacks.find("an actor was refused") != std::string::npos);
+    rungroup::group vast;
+    vast.add(
         "vast", [] {}, [] {}, std::size_t{1} << 46);
-    const std::string thread = said([&] { static_cast<void>(other.run()); });
+    const std::string thread = said([&] { static_cast<void>(vast.run()); });
     CHECK(thread.find("no thread for \"vast\"") != std::string::npos);
 }
 

@@ -36,6 +36,8 @@ struct round_state {
     actor *added[2 * ACTORS + 1];
     int count;
     int driven, stuck, signals, let_go;
+    /* Actors that are none may be added; one was, so that the group does not run. */
+    int refuses, refused;
 };
 
 static unsigned long seed_now;
@@ -209,13 +211,16 @@ static void call(round_state *round, unsigned *random) {
                is_one_of(result, 0, RG_ESTATE, RG_EINVAL));
         break;
     case 13:
-        RESULT(rg_add(group, NULL, rg_interrupt_none, NULL), result == RG_EINVAL);
+        if (expected || round->refuses)
+            RESULT(rg_add(group, NULL, rg_interrupt_none, NULL), result == RG_EINVAL);
         break;
     case 14:
-        RESULT(rg_add(group, execute, NULL, NULL), result == RG_EINVAL);
+        if (expected || round->refuses)
+            RESULT(rg_add(group, execute, NULL, NULL), result == RG_EINVAL);
         break;
     case 15:
-        RESULT(rg_add_signals(group, signals + 1, 0), result == RG_EINVAL);
+        if (expected || round->refuses)
+            RESULT(rg_add_signals(group, signals + 1, 0), result == RG_EINVAL);
         break;
     case 16:
         if (round->driven)
@@ -282,6 +287,7 @@ static void add_actor(round_state *round, actor *self, unsigned *random) {
     self->round = round;
     self->random = next(random) | 1;
     unsigned name = below(random, 6);
+    name = name == 4 && !round->refuses ? 0 : name;
     int bad = name == 4, result;
     self->holds = round->stuck && below(random, 3) == 0;
     self->holds_interrupt = round->stuck && below(random, 6) == 0;
@@ -290,10 +296,12 @@ static void add_actor(round_state *round, actor *self, unsigned *random) {
         result = rg_add_async(round->group, names[name], start, interrupt, self, release);
     } else {
         static const size_t stacks[] = {0, 16 << 10, 1 << 20, 1, (size_t)1 << 50};
-        unsigned stack = below(random, 12);
+        unsigned stack = below(random, round->refuses ? 12 : 3);
         rg_actor added;
         memset(&added, 0, sizeof added);
-        added.size = below(random, 8) ? sizeof added : below(random, sizeof added);
+        added.size = sizeof added;
+        if (round->refuses && below(random, 8) == 0)
+            added.size = below(random, sizeof added);
         added.name = names[name];
         added.execute = execute;
         added.interrupt = interrupt;
@@ -304,8 +312,9 @@ static void add_actor(round_state *round, actor *self, unsigned *random) {
         result = rg_add_actor(round->group, &added);
     }
     AGREES(result == (bad ? RG_EINVAL : 0));
+    round->refused |= bad;
     if (bad)
-        self->round = NULL; /* refused: never called, never released */
+        self->round = NULL; /* never called, never released */
     else
         round->added[round->count++] = self;
 }
@@ -404,7 +413,10 @@ static int drive(host *self) {
     struct pollfd wakes = {-1, POLLIN, 0};
     if (below(self->random, 2))
         wakes.fd = rg_drive_fd(round->group);
-    AGREES(rg_drive_begin(round->group) == 0);
+    int begun = rg_drive_begin(round->group);
+    if (begun == RG_EINVAL)
+        return begun;
+    AGREES(begun == 0);
     AGREES(rg_drive_begin(round->group) == RG_ESTATE);
     int64_t value = 0;
     /* It may have been stopped before: then nobody runs. */
@@ -445,6 +457,7 @@ static void one_round(unsigned long seed) {
     round.driven = below(&random, 3) == 0;
     round.stuck = below(&random, 8) == 0;
     round.signals = below(&random, 8) == 0;
+    round.refuses = below(&random, 4) == 0;
     int grace = round.stuck ? (int)below(&random, 3) : below(&random, 3) ? -1 : 60000;
     AGREES(rg_set_grace(round.group, grace) == 0);
     int count = (int)below(&random, ACTORS + 1);
@@ -477,8 +490,7 @@ static void one_round(unsigned long seed) {
         unsigned how = below(&random, 3);
         if (how == 0) {
             code = rg_run(round.group);
-        } else {
-            AGREES(rg_start(round.group) == 0);
+        } else if ((code = rg_start(round.group)) == 0) {
             if (how == 1)
                 AGREES(rg_stop(round.group, 42) == 0);
             if (rg_wait(round.group, 1, &code) == 0) {
@@ -486,6 +498,12 @@ static void one_round(unsigned long seed) {
                 AGREES(rg_wait(round.group, -1, &code) == 1);
             }
         }
+    }
+    if (runs && code == RG_EINVAL) { /* no actor returns that */
+        AGREES(round.refuses && rg_wait(round.group, 0, NULL) == RG_ESTATE);
+        runs = code = 0;
+    } else if (runs) {
+        AGREES(!round.refused);
     }
     if (runs) {
         AGREES(rg_wait(round.group, -1, &again) == 1 && again == code);

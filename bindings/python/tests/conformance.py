@@ -17,7 +17,7 @@ import rungroup
 from rungroup import _ffi
 
 FEATURES = {"message", "misuse", "nested", "null", "panic", "process"}
-KNOWN = FEATURES | {"async", "complain", "handles", "stack", "threads"}
+KNOWN = FEATURES | {"async", "codes", "complain", "handles", "stack", "threads"}
 
 
 @dataclass

@@ -5,6 +5,7 @@ import ctypes
 import gc
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -231,7 +232,6 @@ def test_stop_before_and_during():
         (lambda g: g.add(ends, lambda a, b: 0), TypeError, "functools.partial"),
         (lambda g: g.add(ends, nothing, name=5), TypeError, "name is 5"),
         (lambda g: g.add(ends, nothing, name="a\0b"), ValueError, "NUL"),
-        (lambda g: g.add(ends, nothing, name="n" * 256), ValueError, "255 bytes"),
         (lambda g: g.stop("1"), TypeError, "code is '1'"),
         (lambda g: g.stop(True), TypeError, "code is True"),
         (lambda g: g.stop(2**31), ValueError, "C int"),
@@ -256,6 +256,25 @@ def test_bad_input_loses_nothing(make, kind, sentence):
     assert sentence in str(caught.value)
     assert len(group.report.actors) == 1
     group.run()
+
+
+@pytest.mark.parametrize(
+    ("refused", "says"),
+    [
+        (lambda g: g.add(ends, nothing, name="n" * 256), "255 bytes"),
+        (lambda g: g.add_signals(signal.SIGKILL), "SIGKILL"),
+    ],
+)
+def test_a_group_that_refused_an_actor_does_not_run(refused, says):
+    group = Group()
+    group.add(ends, nothing)
+    with pytest.raises(ValueError, match=says):
+        refused(group)
+    group.add(ends, nothing)
+    assert len(group.report.actors) == 2
+    with pytest.raises(ValueError, match="an actor was refused after 1 were added"):
+        group.run()
+    assert group.cause is None
 
 
 def test_async_interrupt_of_a_thread_is_refused():
