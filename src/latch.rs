@@ -1,5 +1,5 @@
-//! A flag that is set once, with waiters and a descriptor, all of which say the
-//! same thing and say it for ever (rule 5). No lock: a thread that ends sets it.
+//! A flag that is set once, with waiters and a descriptor, which agree and never change
+//! back (rule 5). It takes no lock, since a thread that is ending sets it.
 
 use crate::error::Error;
 use crate::sync::atomic::{Ordering::SeqCst, fence};
@@ -9,37 +9,37 @@ use crate::sys::futex::Word;
 use crate::sys::tsan;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-/// Something that happens once and that any number of threads can wait for.
+/// A flag that is set once and that any number of threads can wait for.
 #[derive(Debug, Default)]
 pub struct Latch {
-    /// 1 once it has happened.
+    /// 1 once it is set.
     flag: Word,
-    /// Made when first asked for: most groups never need one.
+    /// Made when first asked for, since most groups never need a descriptor.
     event: OnceLock<Event>,
 }
 
 impl Latch {
-    /// Sets the flag and wakes all waiters, then makes the descriptor readable:
-    /// whoever sees that sees the flag too. When this returns, both are done,
-    /// also for a thread that comes second: it does both once more.
+    /// Sets the flag and wakes all waiters, then makes the descriptor readable: a
+    /// thread that sees a readable descriptor sees the flag too. When this returns,
+    /// both are done, also for the second thread that sets it, which does both again.
     pub fn set(&self) {
         tsan::release(self);
         self.flag.set(1);
-        // Pairs with the one in `fd`: either this thread sees the event that
-        // another one makes at the same time, or that one sees the flag.
+        // Pairs with the fence in `as_fd`: if another thread makes the event at this
+        // moment, either this thread sees the event, or the other sees the flag.
         fence(SeqCst);
         if let Some(event) = Event::made(&self.event) {
             event.signal();
         }
     }
 
-    /// Whether it has happened.
+    /// Whether it is set.
     pub fn is_set(&self) -> bool {
         self.flag.get() == 1 && self.seen()
     }
 
-    /// Waits until it has happened or `deadline` is reached (`None`: for ever);
-    /// says whether it has happened.
+    /// Waits until it is set or the deadline is reached (`None`: for ever). Gives
+    /// whether it is set.
     pub fn wait_until(&self, deadline: Option<Time>) -> bool {
         self.flag.wait(1, deadline) == 1 && self.seen()
     }
@@ -49,18 +49,18 @@ impl Latch {
         true
     }
 
-    /// A descriptor that is readable once it has happened. It lives as long as
-    /// the latch, and nobody drains it.
+    /// A descriptor that is readable once the latch is set. It lives as long as the
+    /// latch, and nobody drains it.
     pub fn fd(&self) -> Result<RawFd, Error> {
         Ok(self.as_fd()?.as_raw_fd())
     }
 
-    /// The same, borrowed.
+    /// The same descriptor, borrowed.
     pub fn as_fd(&self) -> Result<BorrowedFd<'_>, Error> {
         let fd = Event::once(&self.event)?.as_fd();
         fence(SeqCst);
         if self.is_set() {
-            // It may have happened before there was an event to signal.
+            // It may have been set before there was an event to signal.
             self.set();
         }
         Ok(fd)

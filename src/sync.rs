@@ -1,10 +1,9 @@
-//! Locks, atomics and the clock. Everything comes from here, since under the
-//! model (`model/sync.rs`) it is something else.
+//! Locks, atomics and the clock. All other modules take them from here, since the
+//! model checker (`model/sync.rs`) puts its own in their place.
 //!
-//! A thread that ends takes none of these locks: a first wait for one of
-//! parking_lot's makes a thread-local, which in the destructor of a
-//! `pthread_key` is made anew and leaked. It posts to the inbox instead
-//! (`run/inbox.rs`).
+//! A thread that is ending takes none of these locks: a first wait for a lock of
+//! parking_lot creates a thread-local, which in the destructor of a `pthread_key` is
+//! created anew and leaked. Such a thread posts to the inbox instead (`run/inbox.rs`).
 
 pub use crate::sys::clock::now;
 pub use parking_lot::{Mutex, MutexGuard};
@@ -17,8 +16,7 @@ pub use std::thread_local;
 /// A time in nanoseconds, on the clock of [`now`].
 pub type Time = u64;
 
-/// The time so long from now; `None`, no deadline, where that is beyond all
-/// times.
+/// The time after `wait`. `None`, which means no deadline: the clock does not go so far.
 pub fn after(wait: std::time::Duration) -> Option<Time> {
     now().checked_add(u64::try_from(wait.as_nanos()).ok()?)
 }

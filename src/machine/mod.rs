@@ -84,6 +84,12 @@ fn copy_of(message: &Message) -> Message {
     }
 }
 
+/// How many events a run of so many actors has at most: recording one must not need
+/// memory that cannot be had.
+fn most_events(actors: usize) -> usize {
+    5 * actors + 2
+}
+
 /// The state of one group. See the module's documentation.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -225,9 +231,7 @@ impl Machine {
             return Err(text::because(error, reason));
         }
         if let Some(events) = &mut self.events {
-            // Five an actor and two of the group's, so that recording one never
-            // needs memory that cannot be had.
-            let most = 5 * self.records.len() + 2;
+            let most = most_events(self.records.len());
             events.try_reserve(most).map_err(|_| Error::Memory)?;
         }
         if self.finish_unstarted(0) {

@@ -41,7 +41,8 @@ impl Report {
         }
     }
 
-    /// A report that was kept elsewhere. Times: started, stopping, end.
+    /// A report from what a host has saved of a group. The times are when it started,
+    /// when stopping began, and the end.
     pub(crate) fn from_parts(
         mut records: Vec<Record>,
         cause: Option<machine::Cause>,
@@ -104,7 +105,7 @@ impl Report {
                 let grace = Time(self.grace.unwrap_or(0));
                 writeln!(f, ", not stopped within its grace of {grace}")
             }
-            // Also with the code of a group inside of it that was not.
+            // Also with RG_ETIMEDOUT, which then is the code of a group inside of it.
             Some(_) => writeln!(f, ", stopped in {took}"),
         }
     }
@@ -200,7 +201,7 @@ fn what_is_stuck(stuck: Stuck) -> &'static str {
     }
 }
 
-/// Who ended the group, and why, in half a sentence; empty before.
+/// Who ended the group, and with what, as a phrase. Empty: it is not stopping.
 pub fn ended_by(machine: &mut Machine) -> String {
     machine.make_names();
     machine.cause().map_or(String::new(), |cause| {
@@ -225,7 +226,7 @@ impl fmt::Display for EndedBy<'_> {
     }
 }
 
-/// A code and what was said with it.
+/// A code and its message.
 struct Said<'a>(i32, &'a str);
 
 impl fmt::Display for Said<'_> {

@@ -1,4 +1,4 @@
-//! The report as a trace.
+//! The report's form for trace viewers.
 
 use super::Report;
 use crate::machine::Nanos;
@@ -50,8 +50,8 @@ impl Report {
             }
             if let Some(began) = record.interrupting {
                 let end = record.interrupted_in_time();
-                // Slices of one thread may only nest, but its execute may return
-                // meanwhile: so these are asynchronous events, a begin and an end.
+                // Slices of one thread must nest, but an execute may return during its
+                // interrupt: so an interrupt is a pair of asynchronous events.
                 let name = json(&format!("interrupt of {}", record.name().to_string_lossy()));
                 let end = end.unwrap_or(self.end).max(began);
                 for (phase, time) in [("b", began), ("e", end)] {
@@ -78,7 +78,7 @@ impl Report {
     }
 }
 
-/// Trace times are in microseconds.
+/// The time in microseconds, as traces have it.
 fn micros(ns: Nanos) -> String {
     format!("{}.{:03}", ns / 1000, ns % 1000)
 }

@@ -87,13 +87,13 @@ impl<'a> ActorReport<'a> {
         self.record.outcome.as_ref().map(|outcome| outcome.code)
     }
 
-    /// What it said of that: an error's text, a panic's; or "".
+    /// The message of that: the text of an error or a panic, or "".
     pub fn message(&self) -> &'a str {
         let outcome = self.record.outcome.as_ref();
         outcome.map_or("", |outcome| text(&outcome.message))
     }
 
-    /// What its interrupt complained of: an error's text, a panic's.
+    /// What went wrong in its interrupt: the text of an error or a panic.
     pub fn complaint(&self) -> Option<&'a str> {
         self.record.complaint.as_deref().map(text)
     }
@@ -153,7 +153,7 @@ impl Report {
         }
     }
 
-    /// The same as the rules keep it.
+    /// The machine's records of the actors, in order of addition.
     pub fn records(&self) -> &[Record] {
         &self.records
     }
@@ -192,7 +192,7 @@ impl Report {
     }
 }
 
-/// A text of the machine's, which lets in nothing but UTF-8.
+/// A text of the machine, which accepts UTF-8 only.
 fn text(text: &CStr) -> &str {
     text.to_str().unwrap_or_default()
 }

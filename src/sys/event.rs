@@ -23,7 +23,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// A new one, closed on exec and never blocking.
+    /// An eventfd that is closed on exec and never blocks.
     #[cfg(target_os = "linux")]
     fn open() -> io::Result<Self> {
         // SAFETY: eventfd takes no pointers.
@@ -31,12 +31,12 @@ impl Event {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+        // SAFETY: the kernel just made this descriptor; nobody else owns it.
         let read = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Event { read })
     }
 
-    /// A new one, closed on exec.
+    /// A pipe that is closed on exec.
     #[cfg(not(target_os = "linux"))]
     fn open() -> io::Result<Self> {
         let (read, write) = io::pipe()?;
@@ -46,7 +46,7 @@ impl Event {
         })
     }
 
-    /// A new one; the refusal has the system's reason.
+    /// An event that has not been signalled. Its error keeps the system's reason.
     pub fn new() -> Result<Self, Error> {
         Event::open().map_err(|error| {
             let error = Errno::of(&error);
@@ -66,7 +66,7 @@ impl Event {
         event
     }
 
-    /// The event in this place, made there by whoever asks first.
+    /// The event in this place, made by the first thread that asks.
     pub fn once(place: &OnceLock<Event>) -> Result<&Event, Error> {
         if let Some(event) = Event::made(place) {
             return Ok(event);
@@ -76,17 +76,17 @@ impl Event {
         Ok(place.get_or_init(|| event))
     }
 
-    /// The end that becomes readable.
+    /// The descriptor that becomes readable.
     pub fn fd(&self) -> RawFd {
         self.read.as_raw_fd()
     }
 
-    /// The same, borrowed.
+    /// The descriptor that becomes readable, borrowed.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.read.as_fd()
     }
 
-    /// The end that [`signal_fd`] takes.
+    /// The descriptor that [`signal_fd`] takes.
     pub fn write_fd(&self) -> RawFd {
         #[cfg(target_os = "linux")]
         return self.read.as_raw_fd();
@@ -94,19 +94,20 @@ impl Event {
         return self.write.as_raw_fd();
     }
 
-    /// Makes it unreadable again, for an event that comes more than once. What
-    /// a pipe holds beyond the buffer is a wake-up too many, no more.
+    /// Makes the descriptor unreadable again, for an event that comes more than
+    /// once. If a pipe holds more than the buffer, the next poll returns once for
+    /// nothing.
     pub fn drain(&self) {
         let blocks = !cfg!(target_os = "linux");
         if blocks && !matches!(poll_readable(&[self.fd()], Some(now())), Ok(Some(_))) {
             return;
         }
         let mut buffer = [0u8; 512];
-        // SAFETY: the buffer is that long and outlives the call.
+        // SAFETY: the buffer has that length and outlives the call.
         uncancelled(|| unsafe { libc::read(self.fd(), buffer.as_mut_ptr().cast(), buffer.len()) });
     }
 
-    /// Makes it readable.
+    /// Makes the descriptor readable.
     pub fn signal(&self) {
         uncancelled(|| signal_fd(self.write_fd()));
     }
@@ -115,8 +116,8 @@ impl Event {
 /// Makes the event with this write end readable. Async-signal-safe.
 pub fn signal_fd(fd: RawFd) {
     let one = 1u64.to_ne_bytes();
-    // SAFETY: the buffer is 8 bytes long and outlives the call. EAGAIN means
-    // that the event is readable already.
+    // SAFETY: the buffer is 8 bytes long and outlives the call. EAGAIN: the
+    // descriptor is readable already.
     while unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) } < 0
         && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
     {}
@@ -124,11 +125,12 @@ pub fn signal_fd(fd: RawFd) {
     crate::sync::signalled();
 }
 
-/// What the system says of an error number; without memory, which `io::Error` takes.
+/// An error number, whose `Display` is the system's text. `io::Error` would allocate,
+/// and abort where there is no memory.
 pub struct Errno(pub i32);
 
 impl Errno {
-    /// Of an error of the system's.
+    /// The number of an error that the system gave.
     pub fn of(error: &io::Error) -> Self {
         Errno(error.raw_os_error().unwrap_or(0))
     }
@@ -137,24 +139,24 @@ impl Errno {
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0u8; 128];
-        // SAFETY: the buffer is that long.
+        // SAFETY: the buffer has that length.
         unsafe { libc::strerror_r(self.0, text.as_mut_ptr().cast(), text.len()) };
         let text = CStr::from_bytes_until_nul(&text).unwrap_or_default();
         f.write_str(text.to_str().unwrap_or("an error without a name"))
     }
 }
 
-/// Writes all of it to somebody else's descriptor.
+/// Writes all bytes to a descriptor that the caller owns, and leaves it open.
 pub fn write_all(fd: RawFd, bytes: &[u8]) -> io::Result<()> {
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    // SAFETY: it is not negative, and not closed here.
+    // SAFETY: the descriptor is not negative, and `ManuallyDrop` does not close it.
     let mut file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
     file.write_all(bytes)
 }
 
-/// What poll(2) is asked of a descriptor that is to become readable.
+/// An entry for poll(2) that waits until the descriptor is readable.
 pub fn to_read(fd: RawFd) -> libc::pollfd {
     libc::pollfd {
         fd,
@@ -163,20 +165,19 @@ pub fn to_read(fd: RawFd) -> libc::pollfd {
     }
 }
 
-/// poll(2) until one of `fds` has events or the deadline is reached (`None`:
-/// for ever). An interruption by a signal is not an end. Gives the number of
-/// entries with events.
+/// poll(2) until one of `fds` has events or the deadline is reached (`None`: for
+/// ever), also across signals. Gives the number of entries with events.
 pub fn poll(fds: &mut [libc::pollfd], deadline: Option<Time>) -> io::Result<usize> {
     loop {
         let timeout = match deadline {
             None => -1,
             Some(deadline) => {
-                // Rounded up: waking early would spin.
+                // Rounded up: with a timeout of 0 the last millisecond would be a spin.
                 let millis = deadline.saturating_sub(now()).div_ceil(1_000_000);
                 i32::try_from(millis).unwrap_or(i32::MAX)
             }
         };
-        // SAFETY: the pointer and the length are one exclusive slice's.
+        // SAFETY: pointer and length are those of one exclusive slice.
         let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout) };
         if ready > 0 {
             return Ok(ready as usize);
@@ -216,15 +217,16 @@ unsafe extern "C" {
     fn funlockfile(stream: *mut libc::FILE);
 }
 
-/// How long a reader of what was printed may take to make room for the rest.
+/// How long [`exit_now`] waits for the reader of a full pipe, per stream.
 const ROOM: Time = 1_000_000_000;
 
 /// Flushes C's stdout and stderr and leaves the process without running exit
 /// handlers or destructors.
 ///
-/// A stream that another thread holds is left alone: a stuck actor may be in a
-/// printf to a pipe that nobody reads, and would hold the process as well.
-/// Flushing all streams would wait for an actor that is stuck in reading one.
+/// A stream whose lock another thread holds is not flushed: that thread may be a
+/// stuck actor in a printf to a pipe that nobody reads, for which the exit would
+/// wait as well. Other streams are not flushed either: `fflush(NULL)` would wait
+/// for an actor that is stuck in reading one.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: both streams are the C library's, and flushed under their locks.
     unsafe {

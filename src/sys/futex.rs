@@ -1,9 +1,10 @@
 //! A number that threads wait on.
 //!
-//! Neither waiting nor waking allocates or uses thread-local data: a fresh
-//! thread waits here at the gate, where a first allocation would cost more than
-//! all the rest of its start, and a thread that ends wakes others from the
-//! destructor of a `pthread_key`. Hence a futex, and not a condition variable.
+//! Neither waiting nor waking allocates or uses thread-local data. A new thread
+//! waits on such a number at the gate, where a first allocation would cost more
+//! than the rest of its start; and a thread that ends wakes others from the
+//! destructor of a `pthread_key`. parking_lot's condition variable would allocate
+//! in both places. Hence a futex.
 
 #[cfg(all(target_os = "linux", not(rungroup_model)))]
 use super::{tsan, unwind::uncancelled};
@@ -52,20 +53,20 @@ impl Word {
 
     /// Wakes at most `count` threads that wait on the number.
     pub fn wake(&self, count: usize) {
-        // A thread that comes to wait after this look sees the number that was
-        // set before it.
+        // A thread that begins to wait after this load sees the new number, which
+        // was stored before it, and does not wait.
         if self.waiters.load(Ordering::SeqCst) > 0 {
             self.wake_waiters(count);
         }
     }
 
-    /// Waits until the number is at least `wanted`, or the deadline (`None`:
-    /// for ever); gives the number then.
+    /// Waits until the number is at least `wanted`, or until the deadline (`None`:
+    /// for ever). Gives the number at that time.
     pub fn wait(&self, wanted: u32, deadline: Option<Time>) -> u32 {
         self.wait_while(|value| value < wanted, deadline)
     }
 
-    /// Waits until the number is another one, or the deadline.
+    /// Waits until the number is not `seen`, or until the deadline.
     pub fn wait_past(&self, seen: u32, deadline: Option<Time>) {
         self.wait_while(|value| value == seen, deadline);
     }
@@ -95,10 +96,10 @@ impl Word {
     fn wait_for_change(&self, value: u32, deadline: Option<Time>) {
         let mut left = deadline.map(|deadline| deadline.saturating_sub(now()));
         if tsan::is_there() {
-            // The tool calls a signal's handler when the thread that has it next calls
-            // a function that the tool knows, which a futex is not: in one long wait
-            // it would never be called.
-            // SAFETY: no descriptors, no time.
+            // ThreadSanitizer delays a signal's handler until the thread calls a
+            // function that the tool intercepts, and the futex system call is none: in
+            // one long wait the handler would never be called.
+            // SAFETY: no descriptors and no timeout.
             uncancelled(|| unsafe { libc::poll(std::ptr::null_mut(), 0, 0) });
             left = Some(left.map_or(SLICE, |left| left.min(SLICE)));
         }
@@ -108,21 +109,21 @@ impl Word {
         });
         let left = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
         let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-        // SAFETY: the word and the time are valid for the call. Whatever ends
-        // it, the caller looks at the word again.
+        // SAFETY: the word and the time are valid for the call. Whatever ends the
+        // call, the caller loads the word again.
         unsafe { libc::syscall(libc::SYS_futex, self.value.as_ptr(), operation, value, left) };
     }
 }
 
-/// How late ThreadSanitizer may be with a signal.
+/// How long a signal's handler may be delayed in a program with ThreadSanitizer.
 #[cfg(all(target_os = "linux", not(rungroup_model)))]
 const SLICE: Time = 20_000_000;
 
 #[cfg(any(not(target_os = "linux"), rungroup_model))]
 impl Word {
     fn wake_waiters(&self, count: usize) {
-        // A thread that is about to wait has looked under the lock, and is
-        // asleep by the time that it is free.
+        // A thread that is about to wait has loaded the number under the lock, and
+        // waits by the time the lock is free: without this it would miss the wake-up.
         drop(self.lock.lock());
         match count {
             1 => self.changed.notify_one(),
@@ -141,8 +142,8 @@ impl Word {
     }
 }
 
-/// The standard library's lock and condition variable: parking_lot's would make
-/// a thread-local in a thread that is about to end.
+/// The standard library's lock and condition variable: parking_lot's would create
+/// its thread-local in a thread that is ending.
 #[cfg(not(any(target_os = "linux", rungroup_model)))]
 impl Word {
     fn wait_for_change(&self, value: u32, deadline: Option<Time>) {

@@ -1,4 +1,4 @@
-//! Memory that may be refused: the standard library's boxes abort instead.
+//! Allocation that can fail: the standard library's boxes abort the process instead.
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
@@ -10,7 +10,7 @@ impl<T> Room<T> {
     /// `None`: there is no memory.
     pub fn new() -> Option<Self> {
         const { assert!(size_of::<T>() > 0) };
-        // SAFETY: the layout has a size.
+        // SAFETY: the size of the layout is not 0.
         NonNull::new(unsafe { alloc(Layout::new::<T>()) }.cast::<T>()).map(Room)
     }
 
@@ -18,8 +18,8 @@ impl<T> Room<T> {
     pub fn fill(self, value: T) -> Box<T> {
         let place = self.0;
         std::mem::forget(self);
-        // SAFETY: the memory is of the value's layout, from the allocator that
-        // boxes use, and nobody else's from here on.
+        // SAFETY: the memory has the value's layout, comes from the allocator that
+        // boxes use, and is owned by the box alone since `self` is forgotten.
         unsafe {
             place.write(value);
             Box::from_raw(place.as_ptr())

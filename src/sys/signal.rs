@@ -1,16 +1,17 @@
 //! A process-wide registry over sigaction(2).
 //!
-//! Whoever listens has a *node* in a list that the handler walks: the handler
-//! notes the signal in every node that wants it and makes the node's descriptor
-//! readable. While somebody listens for a signal, it is absorbed; the handler
-//! passes on what nobody wants, and what a person presses a second time.
+//! A signal actor has a *node* in a list that the signal handler walks. The handler
+//! notes the signal in every node that wants it, and makes the node's descriptor
+//! readable. While an actor listens for a signal, the signal is absorbed; the handler
+//! passes on a signal that no actor wants, and a second Ctrl-C.
 //!
-//! Another component may put a handler of its own over the library's, keep the
-//! library's address and call it, for ever. So the library has several handlers,
-//! its *layers*. A layer that somebody has covered stays where it is and hands
-//! signals on to what was there before it; the next listener gets another one
-//! on top. Each knows by its address alone what comes below it, so that no chain
-//! leads back, on whatever thread and however a handler is left.
+//! Another component may install its own handler over the library's, keep the
+//! library's address, and call it for ever. So the library has several handlers, its
+//! *layers*. A layer that is covered by another component's handler stays installed,
+//! and hands signals on to the disposition that it replaced; the next listener gets
+//! another layer, on top. A layer finds what is below it by its own address, so that a
+//! chain of handlers never leads in a circle, whichever thread a handler runs on and
+//! however it is left.
 
 use super::event::{Event, poll, signal_fd, to_read};
 use super::fork::{PerProcess, id};
@@ -27,23 +28,23 @@ use std::{io, ptr};
 const SIGNALS: usize = 65;
 const LAYERS: usize = 8;
 
-/// Ctrl-C that comes this long after the one before is meant to end the process; sooner
-/// it is the same stop, delivered twice (rule 16).
+/// A Ctrl-C that comes so many nanoseconds after the one before is meant to end the
+/// process; one that comes sooner is the same stop, delivered twice (rule 16).
 const AGAIN: u64 = 250_000_000;
 
 type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 
-/// What the handlers read of a signal. Plain atomics: a handler may run on any thread at
-/// any time.
+/// What the handlers know of one signal. Atomics, and no lock: a handler may run on any
+/// thread at any time, also on one that holds a lock.
 struct Slot {
     /// The layer that listens, plus one; 0: no layer does.
     active: AtomicUsize,
-    /// The layers that somebody may call, a bit each.
+    /// The layers that may still be called, a bit each.
     used: AtomicU8,
     /// The signal was passed on, and no listener has come since.
     passed_on: AtomicBool,
-    /// What was there before each layer; leaked, since a handler may be reading
-    /// it.
+    /// The disposition that each layer replaced. Never freed, since a handler may be
+    /// reading it.
     previous: [AtomicPtr<sigaction>; LAYERS],
 }
 
@@ -56,16 +57,17 @@ static SLOTS: [Slot; SIGNALS] = [const {
     }
 }; SIGNALS];
 
-/// The process whose listeners `NODES` has: memory and descriptors survive a fork.
+/// The process that the nodes' listeners belong to: a forked child inherits the nodes,
+/// and must not act on the parent's.
 static OWNER: AtomicI32 = AtomicI32::new(0);
-/// Handlers that may be using a node.
+/// The number of handlers that may be using a node at this moment.
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
-/// The list. Nodes are used again and never freed.
+/// The list of nodes, which are reused and never freed.
 static NODES: AtomicPtr<Node> = AtomicPtr::new(ptr::null_mut());
 
 struct Node {
     next: *const Node,
-    /// Whether a listener has the node; changed under the registry's lock.
+    /// Whether the node belongs to a listener; changed under the registry's lock.
     taken: AtomicBool,
     /// The signals that are wanted, a bit each.
     wanted: AtomicU64,
@@ -79,8 +81,7 @@ struct Node {
     pressed: AtomicU64,
 }
 
-/// The number of listeners for each signal; the lock is also the one under which
-/// dispositions are changed.
+/// The number of listeners for each signal. Dispositions are changed under its lock.
 struct Registry([u32; SIGNALS]);
 
 impl Default for Registry {
@@ -94,7 +95,7 @@ static REGISTRY: PerProcess<Registry> = PerProcess::new();
 /// SIGINT and SIGTERM, which ask a process to end.
 pub const TERMINATION: &[i32] = &[libc::SIGINT, libc::SIGTERM];
 
-/// Some signals, a bit each.
+/// A set of signals, a bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signals(u64);
 
@@ -122,7 +123,7 @@ impl Signals {
         (1..SIGNALS as i32).filter(move |&signal| self.0 & bit(signal) != 0)
     }
 
-    /// Lets this thread have them, whatever it inherited.
+    /// Unblocks the signals in this thread, whatever mask it inherited.
     pub fn unblock(self) {
         // SAFETY: the set is initialized before use, its members exist, and the
         // mask is this thread's.
@@ -141,7 +142,7 @@ fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
-/// Why nobody can listen for it.
+/// Why no actor can listen for this signal; `None`: one can.
 fn refused(signal: i32) -> Option<&'static str> {
     match signal {
         libc::SIGKILL => Some("(SIGKILL) cannot be caught"),
@@ -159,8 +160,8 @@ fn refused(signal: i32) -> Option<&'static str> {
     }
 }
 
-/// Whether somebody listens for the signal, and it was not passed on: a runtime
-/// that sees it as well leaves it alone as long as this is so.
+/// Whether an actor listens for the signal, and it was not passed on since. While this
+/// holds, a runtime that gets the signal too must not act on it.
 pub fn listens(signal: i32) -> bool {
     let slot = usize::try_from(signal).ok().and_then(|at| SLOTS.get(at));
     OWNER.load(SeqCst) == id()
@@ -174,14 +175,15 @@ pub fn send_again(signal: i32) {
 }
 
 /// One listener. It listens from [`Listening::begin`] to [`Listening::end`] or its
-/// drop; the dispositions are then as before.
+/// drop, which put the dispositions back.
 #[derive(Debug)]
 pub struct Listening {
     node: &'static Node,
     wanted: Signals,
     chain: bool,
-    /// The signals that it listens for, a bit each; and the process that does.
+    /// The signals that it listens for at this moment, a bit each.
     open: AtomicU64,
+    /// The process that listens.
     process: AtomicI32,
     event: ManuallyDrop<Event>,
 }
@@ -196,8 +198,8 @@ impl std::fmt::Debug for Node {
 unsafe impl Sync for Node {}
 
 impl Listening {
-    /// One that does not listen yet. `chain`: each signal is also handed on to the
-    /// handler that was there before.
+    /// A listener that does not listen yet. `chain`: each signal is also handed on to
+    /// the handler that was there before.
     pub fn new(wanted: Signals, chain: bool) -> Result<Self, Error> {
         let event = Event::new()?;
         let _registry = Registry::lock()?;
@@ -213,7 +215,7 @@ impl Listening {
         })
     }
 
-    /// Listens, but not for signals that the process was told to ignore (nohup).
+    /// Begins to listen, but not for signals that the process ignores (nohup).
     pub fn begin(&self) -> Result<(), Error> {
         self.event.drain();
         let mut registry = Registry::lock()?;
@@ -238,17 +240,17 @@ impl Listening {
         Ok(())
     }
 
-    /// Whether each signal is handed on at once.
+    /// Whether each signal is also handed on to the handler that was there before.
     pub fn chains(&self) -> bool {
         self.chain
     }
 
-    /// Lets this thread have the signals, whatever mask it inherited.
+    /// Unblocks the signals in this thread, whatever mask it inherited.
     pub fn unblock(&self) {
         self.wanted.unblock();
     }
 
-    /// The first signal that came.
+    /// The first signal that came since [`Listening::begin`].
     pub fn first(&self) -> Option<i32> {
         Some(self.node.first.load(SeqCst)).filter(|&signal| signal != 0)
     }
@@ -265,8 +267,8 @@ impl Listening {
         self.event.signal();
     }
 
-    /// Ends the listening. When this returns, [`Listening::first`] does not change
-    /// any more, and what comes from then on goes to the dispositions of before.
+    /// Stops listening. When this returns, [`Listening::first`] does not change any
+    /// more, and later signals go to the dispositions of before.
     pub fn end(&self) {
         let open = Signals(self.open.swap(0, SeqCst));
         if open.0 == 0 || self.process.load(SeqCst) != id() {
@@ -287,18 +289,19 @@ impl Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         self.end();
-        // A handler that has read the descriptor writes to it in a moment; once
-        // it is closed, the write could go to a stranger's.
+        // A handler that has loaded the descriptor's number writes to it a moment
+        // later: if the descriptor were closed by then, the write could go to another
+        // file that has its number.
         if no_handler_inside() {
-            // SAFETY: dropped once, here, and not used after.
+            // SAFETY: dropped once, in this drop, and not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.event) };
             self.node.taken.store(false, SeqCst);
         }
     }
 }
 
-/// Waits until no handler uses a node. False: one still seems to, since another
-/// handler interrupted it and left by a jump; then its node is given up.
+/// Waits until no handler uses a node. False: one seems to for 100 ms; it was probably
+/// interrupted by another handler that left by a jump (siglongjmp), and never returns.
 fn no_handler_inside() -> bool {
     const LONG: u64 = 100_000_000;
     let end = now().saturating_add(LONG);
@@ -322,7 +325,7 @@ impl Node {
         })
     }
 
-    /// A node that no listener has. Under the registry's lock.
+    /// A node for a listener. With the registry's lock held.
     fn take() -> Option<&'static Node> {
         if let Some(node) = Node::all().find(|node| !node.taken.load(SeqCst)) {
             node.taken.store(true, SeqCst);
@@ -341,8 +344,8 @@ impl Node {
         Some(node)
     }
 
-    /// Notes a signal. True: it is meant for the process, not for the listener.
-    /// Async-signal-safe.
+    /// Notes a signal. True: it is a second Ctrl-C, meant for the process and not for
+    /// the listener. Async-signal-safe.
     fn note(&self, signal: c_int) -> bool {
         let key = matches!(signal, libc::SIGINT | libc::SIGQUIT);
         let now = now();
@@ -365,8 +368,8 @@ impl Registry {
     fn lock() -> Result<MutexGuard<'static, Registry>, Error> {
         let registry = REGISTRY.lock().ok_or(Error::Memory)?;
         if OWNER.load(SeqCst) != id() {
-            // The listeners are a parent's, and the handlers that a fork caught in
-            // the list do not run here.
+            // This is a forked child. The listeners are the parent's, and handlers that
+            // ran in the parent during the fork do not run here.
             Node::all().for_each(|node| node.wanted.store(0, SeqCst));
             INSIDE.store(0, SeqCst);
             SLOTS.iter().for_each(|slot| slot.active.store(0, SeqCst));
@@ -375,7 +378,8 @@ impl Registry {
         Ok(registry)
     }
 
-    /// One more listens for the signal; false: the process ignores it.
+    /// Adds a listener for the signal. False: the process ignores the signal, and no
+    /// listener was added.
     fn open(&mut self, signal: c_int) -> io::Result<bool> {
         let listeners = &mut self.0[signal as usize];
         if *listeners == 0 {
@@ -385,7 +389,7 @@ impl Registry {
                 return Ok(false);
             }
             let layer = match layer_of(before.sa_sigaction) {
-                // Uncovered again, or a parent's.
+                // It was covered and no longer is, or a forked child inherited it.
                 Some(layer) => layer,
                 None => slot.install(signal, before)?,
             };
@@ -396,8 +400,8 @@ impl Registry {
         Ok(true)
     }
 
-    /// One less listens for the signal. After the last, the former disposition is
-    /// back, unless somebody has put another over ours.
+    /// Removes a listener for the signal. After the last one the former disposition is
+    /// put back, unless another component has installed its own over the library's.
     fn close(&mut self, signal: c_int) {
         let listeners = &mut self.0[signal as usize];
         *listeners -= 1;
@@ -416,31 +420,30 @@ impl Registry {
 }
 
 impl Slot {
-    /// Puts a layer that nobody can know of over the disposition.
+    /// Installs a layer whose address no other component can have.
     fn install(&self, signal: c_int, before: sigaction) -> io::Result<usize> {
         let layer = self.used.load(SeqCst).trailing_ones() as usize;
         if layer >= LAYERS {
-            // So many components have put a handler over ours, each in a run of
-            // its own, that the chain cannot grow any more.
+            // Other components have covered all layers, each during another run.
             return Err(io::Error::from_raw_os_error(libc::EAGAIN));
         }
         let place = &self.previous[layer];
         let old = place.load(SeqCst);
-        // SAFETY: null, or leaked below and never freed.
+        // SAFETY: null, or a box that was leaked below and is never freed.
         if !unsafe { old.as_ref() }.is_some_and(|old| same(old, &before)) {
-            // The old one is leaked, since a handler may be reading it: a few
-            // bytes each time the program itself changed its handler.
+            // The old disposition is leaked, since a handler may be reading it: a few
+            // bytes each time that the program has changed its own handler.
             let Some(new) = try_box(before) else {
                 return Err(io::Error::from_raw_os_error(libc::ENOMEM));
             };
             place.store(Box::into_raw(new), SeqCst);
         }
-        // SAFETY: all zeroes is a valid sigaction; the handler has the form that
-        // SA_SIGINFO asks for and is async-signal-safe.
+        // SAFETY: all zeroes is a valid sigaction; the handler has the type that
+        // SA_SIGINFO asks for, and is async-signal-safe.
         unsafe {
             let mut action: sigaction = MaybeUninit::zeroed().assume_init();
             action.sa_sigaction = address(layer);
-            // ONSTACK: in a Go program the handler must run on Go's signal stack.
+            // SA_ONSTACK: in a Go program a handler must run on Go's signal stack.
             action.sa_flags = libc::SA_ONSTACK | libc::SA_SIGINFO | libc::SA_RESTART;
             libc::sigemptyset(&mut action.sa_mask);
             if libc::sigaction(signal, &action, ptr::null_mut()) != 0 {
@@ -451,7 +454,7 @@ impl Slot {
         Ok(layer)
     }
 
-    /// Puts back what was there before the layer. Async-signal-safe.
+    /// Puts back the disposition that the layer replaced. Async-signal-safe.
     fn restore(&self, signal: c_int, layer: usize) {
         let previous = self.previous[layer].load(SeqCst);
         // SAFETY: null, or a sigaction that is never freed.
@@ -481,7 +484,7 @@ fn layer_of(handler: usize) -> Option<usize> {
     (0..LAYERS).find(|&layer| address(layer) == handler)
 }
 
-/// Whether the layer is what the system calls. Async-signal-safe.
+/// Whether the layer is the signal's disposition. Async-signal-safe.
 fn is_current(signal: c_int, layer: usize) -> bool {
     disposition(signal).is_ok_and(|current| current.sa_sigaction == address(layer))
 }
@@ -501,7 +504,7 @@ fn same(a: &sigaction, b: &sigaction) -> bool {
     // SAFETY: both masks are valid, and so are the numbers asked for.
     let blocks =
         |action: &sigaction, signal| unsafe { libc::sigismember(&action.sa_mask, signal) == 1 };
-    // Only the flags that a program sets: the C library adds one of its own.
+    // Only flags that a program can set: the C library adds SA_RESTORER.
     let flags = libc::SA_NOCLDSTOP
         | libc::SA_NOCLDWAIT
         | libc::SA_SIGINFO
@@ -514,7 +517,7 @@ fn same(a: &sigaction, b: &sigaction) -> bool {
         && (1..SIGNALS as c_int).all(|signal| blocks(a, signal) == blocks(b, signal))
 }
 
-/// The interrupted code's errno, put back at the end.
+/// Restores errno for the code that the handler interrupted.
 struct KeepErrno(c_int);
 
 impl KeepErrno {
@@ -550,11 +553,11 @@ unsafe fn errno() -> *mut c_int {
 
 /// What becomes of a signal that came.
 enum Fate {
-    /// The listeners take it.
+    /// The listeners have it, and nobody else gets it.
     Absorbed,
-    /// The listeners take it, and the handler of before is called too.
+    /// The listeners have it, and the handler that was there before is called too.
     Chained,
-    /// As if nobody listened.
+    /// It goes to the disposition that was there before.
     PassedOn,
 }
 
@@ -578,7 +581,8 @@ extern "C" fn on_signal<const LAYER: usize>(
     match previous.sa_sigaction {
         libc::SIG_IGN => {}
         libc::SIG_DFL => {
-            // Where another handler is over ours, it has the signal, and decides.
+            // If another component's handler is installed over this one, that handler
+            // has called this one, and decides what the signal does.
             if matches!(fate, Fate::PassedOn) && is_current(signal, LAYER) {
                 slot.restore(signal, LAYER);
                 // SAFETY: async-signal-safe. The signal is blocked while its
@@ -586,8 +590,8 @@ extern "C" fn on_signal<const LAYER: usize>(
                 unsafe { libc::raise(signal) };
             }
         }
-        // SAFETY: the address is the handler that the program installed, of the
-        // form that its flags say.
+        // SAFETY: the address is the handler that the program installed, of the type
+        // that its flags say.
         handler => unsafe {
             if previous.sa_flags & libc::SA_SIGINFO != 0 {
                 std::mem::transmute::<usize, Handler>(handler)(signal, info, context);
@@ -604,7 +608,7 @@ fn tell(slot: &Slot, signal: c_int, layer: usize) -> Fate {
         return Fate::PassedOn;
     }
     let (mut any, mut again, mut chain) = (false, true, false);
-    // Before a node is looked at: `end` waits until it is 0 again.
+    // Counted before a node is read: `end` waits until the count is 0.
     INSIDE.fetch_add(1, SeqCst);
     for node in Node::all().filter(|node| node.wanted.load(SeqCst) & bit(signal) != 0) {
         any = true;

@@ -1,11 +1,11 @@
 //! Thread stacks, all of a group's from one mapping.
 //!
-//! The C library maps, guards and unmaps each stack by itself, and keeps only
+//! The C library maps, guards and unmaps each stack separately, and caches only
 //! 40 MiB of them, which is five of the default size. A slab costs one mapping
-//! however many stacks it has, and the last slab that came back is kept: a
-//! group that runs again and again maps nothing, and its stacks are warm.
+//! however many stacks it has, and the slab that was freed last is cached: groups
+//! that run one after another map nothing, and their stacks are in memory already.
 //!
-//! Whatever fails here falls back to stacks of the C library's.
+//! Where a slab cannot be had, the C library makes the stacks.
 
 use super::memory::try_box;
 use crate::sync::Mutex;
@@ -16,40 +16,42 @@ use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// The most stacks that a slab in the cache has: it may hold on to [`CACHED_TOP`]
-/// bytes of memory for each.
+/// The most stacks that a cached slab may have: for each it keeps [`CACHED_TOP`]
+/// bytes of memory.
 const CACHED: usize = 1024;
 
-/// The largest stack that is made here. The mappings are not counted as memory
-/// in use, so that the kernel would promise what no machine has.
+/// The largest stack that comes from a slab, in bytes. With MAP_NORESERVE the kernel
+/// grants mappings that no machine has the memory for; the C library's larger stacks
+/// are refused instead.
 const LARGEST: usize = 1 << 30;
 
-/// The same in address space where that is counted: what the C library keeps.
+/// The largest slab that is cached where address space is limited, in bytes: as much
+/// as the C library caches.
 const CACHED_BYTES: usize = 40 << 20;
 
-/// What a stack in the cache keeps of its memory, at its top.
+/// How many bytes of memory a cached stack keeps, at its top.
 const CACHED_TOP: usize = 16 << 10;
 
-/// The slab that came back last. Nobody waits for it: a child of a fork that
-/// caught another thread at it does without.
+/// The slab that was freed last. The lock is only tried: in a child of a fork it may
+/// be held for ever, by a thread that exists in the parent alone.
 static CACHE: Mutex<Option<Slab>> = Mutex::new(None);
 
 /// Stacks of one size, each above a guard page.
 struct Slab {
     base: *mut c_void,
     page: usize,
-    /// Of a stack, without its guard.
+    /// The size of a stack without its guard page, in bytes.
     size: usize,
     count: usize,
-    /// How many were handed out since the slab was taken.
+    /// How many stacks were handed out since the slab was mapped or left the cache.
     used: usize,
-    /// Whether it goes into the cache when it comes back.
+    /// Whether the slab is cached when its last stack is dropped.
     kept: bool,
 }
 
-// SAFETY: the mapping is the slab's alone, and may be used from any thread.
+// SAFETY: the slab owns the mapping, which may be used from any thread.
 unsafe impl Send for Slab {}
-// SAFETY: as above; sharing it gives away addresses only.
+// SAFETY: as above; a shared reference gives away addresses only.
 unsafe impl Sync for Slab {}
 
 impl Slab {
@@ -63,7 +65,7 @@ impl Slab {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
         #[cfg(not(target_os = "linux"))]
         let flags = libc::MAP_PRIVATE | libc::MAP_ANON;
-        // SAFETY: a mapping of our own, at no fixed address.
+        // SAFETY: a new mapping, at an address that the kernel chooses.
         let base = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, -1, 0) };
         if base == libc::MAP_FAILED {
             return None;
@@ -76,8 +78,8 @@ impl Slab {
             used: 0,
             kept: count <= CACHED && (length <= CACHED_BYTES || !space_is_counted()),
         };
-        // SAFETY: advice about the mapping. A huge page a stack would be 2 MiB
-        // of memory for 8 KiB of use.
+        // SAFETY: advice about the mapping. With huge pages each stack would take
+        // 2 MiB of memory, of which an actor uses 8 KiB.
         #[cfg(target_os = "linux")]
         unsafe {
             libc::madvise(base, length, libc::MADV_NOHUGEPAGE);
@@ -88,18 +90,17 @@ impl Slab {
     /// Where stack `index` begins; its guard lies below.
     fn stack(&self, index: usize) -> *mut c_void {
         let offset = index * (self.page + self.size) + self.page;
-        // The mapping is as long as `count` of these.
         self.base.wrapping_byte_add(offset)
     }
 
     /// Makes the page below stack `index` a guard.
     fn guard(&self, index: usize) -> bool {
-        /// Since Linux 6.13; does not split the mapping, of which a process
-        /// may have 65530 parts.
+        /// Since Linux 6.13. Unlike mprotect it does not split the mapping: a process
+        /// may have 65,530 of them.
         #[cfg(target_os = "linux")]
         const MADV_GUARD_INSTALL: libc::c_int = 102;
         let guard = self.stack(index).wrapping_byte_sub(self.page);
-        // SAFETY: the page is within the mapping, and nobody's stack.
+        // SAFETY: the page is within the mapping, and part of no stack.
         unsafe {
             #[cfg(target_os = "linux")]
             if libc::madvise(guard, self.page, MADV_GUARD_INSTALL) == 0 {
@@ -109,8 +110,8 @@ impl Slab {
         }
     }
 
-    /// Gives back the memory below the top of each stack that was used; false
-    /// where the system refuses, since it is locked (mlockall).
+    /// Returns the memory of each used stack to the system, but for its top. False:
+    /// the system refuses, since the memory is locked (mlockall).
     fn trim(&mut self) -> bool {
         let used = std::mem::take(&mut self.used);
         self.size <= CACHED_TOP
@@ -126,19 +127,19 @@ impl Slab {
 
 impl Drop for Slab {
     fn drop(&mut self) {
-        // SAFETY: the whole mapping, in which nothing is used any more.
+        // SAFETY: the whole mapping; no thread runs on one of its stacks any more.
         unsafe {
             libc::munmap(self.base, (self.page + self.size) * self.count);
         }
     }
 }
 
-/// What the kernel promises of memory, as the first letter of a number.
+/// The kernel's overcommit mode, as the first byte of its file.
 #[cfg(target_os = "linux")]
 fn overcommit() -> Option<u8> {
     let mut mode = [0u8];
-    // SAFETY: the path is a C string, and the buffer as long as is said. No
-    // `std::fs::File`, which would abort where there is no memory for the path.
+    // SAFETY: the path is a C string, and the buffer has one byte. `std::fs::File`
+    // would allocate the path, and abort without memory.
     let read = unsafe {
         let flags = libc::O_RDONLY | libc::O_CLOEXEC;
         let fd = libc::open(c"/proc/sys/vm/overcommit_memory".as_ptr(), flags);
@@ -152,14 +153,14 @@ fn overcommit() -> Option<u8> {
     (read == 1).then_some(mode[0])
 }
 
-/// Whether address space is scarce: there is a limit on it, or the kernel
-/// promises no more of it than there is memory. What a slab in the cache has of
-/// it, the program then lacks.
+/// Whether address space is limited: by a resource limit, or by a kernel that grants
+/// no more of it than there is memory. The program then lacks what a cached slab has.
 fn space_is_counted() -> bool {
     #[cfg(target_os = "linux")]
     {
-        /// 0: not yet looked at. Who looks at the same time sees the same:
-        /// nobody waits here, for a fork's sake.
+        /// 0: not read yet. Not a `OnceLock`: a child of a fork could wait for ever
+        /// for a thread that reads the file in the parent. Two threads at once read
+        /// the same.
         static MODE: AtomicU8 = AtomicU8::new(0);
         let mut mode = MODE.load(Relaxed);
         if mode == 0 {
@@ -174,7 +175,7 @@ fn space_is_counted() -> bool {
         .into_iter()
         .any(|resource| {
             let mut limit = MaybeUninit::<libc::rlimit>::uninit();
-            // SAFETY: the limit is written by the call, and read only if it was.
+            // SAFETY: the limit is read only if the call succeeded and wrote it.
             unsafe {
                 libc::getrlimit(resource, limit.as_mut_ptr()) == 0
                     && limit.assume_init().rlim_cur != libc::RLIM_INFINITY
@@ -182,24 +183,24 @@ fn space_is_counted() -> bool {
         })
 }
 
-/// A slab that threads run on. It goes into the cache when the last of their
-/// stacks is dropped.
+/// A slab with stacks in use. It is cached, or unmapped, when the last of them is
+/// dropped.
 struct InUse {
     slab: Slab,
     stacks: AtomicUsize,
 }
 
-/// A stack that no other thread runs on. To be dropped when the thread is gone.
+/// A stack for one thread, to be dropped when that thread has ended.
 pub struct Stack {
-    /// Shared with the slab's other stacks; the last one frees it.
+    /// Shared with the slab's other stacks; freed with the last of them.
     slab: *mut InUse,
-    /// Where it begins.
+    /// Its lowest address.
     pub lowest: *mut c_void,
     /// In bytes.
     pub size: usize,
 }
 
-// SAFETY: addresses; what they point to may be used from any thread.
+// SAFETY: a stack is two addresses, and what they point to may be used from any thread.
 unsafe impl Send for Stack {}
 
 impl Drop for Stack {
@@ -211,13 +212,13 @@ impl Drop for Stack {
         // SAFETY: made by `stacks`, and this was the last stack.
         let InUse { mut slab, .. } = *unsafe { Box::from_raw(self.slab) };
         if slab.kept && slab.trim() {
-            // The one before is unmapped when the lock is free again.
+            // The slab that was cached before is unmapped after the unlock.
             let _before = CACHE.try_lock().map(|mut cache| cache.replace(slab));
         }
     }
 }
 
-/// The stacks of a slab that nobody has taken yet.
+/// The stacks of a slab that are not handed out yet.
 pub struct Stacks {
     slab: *mut InUse,
     next: *mut c_void,
@@ -243,12 +244,13 @@ impl Iterator for Stacks {
 
 impl Drop for Stacks {
     fn drop(&mut self) {
-        // The slab counts those that were not taken, too.
+        // The slab's count includes these stacks.
         self.for_each(drop);
     }
 }
 
-/// So many stacks of at least that size. `None`: the C library is to make them.
+/// `count` stacks of at least `size` bytes. `None`: no slab can be had, so the C library
+/// is to make the stacks.
 pub fn stacks(size: usize, count: usize) -> Option<Stacks> {
     if size > LARGEST || count == 0 {
         return None;

@@ -1,4 +1,4 @@
-//! Threads, as pthreads have them. The model's are in `model/thread.rs`.
+//! POSIX threads. Under the model checker `model/thread.rs` takes this file's place.
 
 use super::fork::PerProcess;
 use std::ffi::c_void;
@@ -7,14 +7,15 @@ use std::ptr;
 
 pub use libc::{pthread_key_t as Key, pthread_t as Id};
 
-/// The first frame of a thread. What it returns is nobody's.
+/// A thread's function. What it returns is ignored.
 pub type Start = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 
-/// Called with a thread's value of a key when the thread ends, however it does.
+/// Called with a thread's value of a key when the thread ends, also by pthread_exit or
+/// a cancellation.
 pub type Destructor = extern "C" fn(*mut c_void);
 
 unsafe extern "C" {
-    /// POSIX's; the crate libc leaves it out for macOS and FreeBSD.
+    /// The crate libc does not declare it for macOS and FreeBSD.
     fn pthread_attr_setstack(
         attributes: *mut libc::pthread_attr_t,
         lowest: *mut c_void,
@@ -22,12 +23,12 @@ unsafe extern "C" {
     ) -> libc::c_int;
 }
 
-/// Starts a thread, on the stack that begins there or on one of the C
-/// library's; or gives the system's error number.
+/// Starts a thread with a stack of `size` bytes: at the address `lowest`, or (`None`) made
+/// by the C library. An error is the system's errno.
 ///
 /// # Safety
-/// `start` may be called with `argument` on a new thread. The stack is that
-/// large, and the thread's alone until it is joined.
+/// `start` may be called with `argument` on a new thread. The stack has `size` bytes,
+/// and nothing else uses it until the thread is joined.
 pub unsafe fn create(
     start: Start,
     argument: *mut c_void,
@@ -36,8 +37,8 @@ pub unsafe fn create(
 ) -> Result<Id, i32> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let mut id = MaybeUninit::<libc::pthread_t>::uninit();
-    // SAFETY: the start function has the form asked for but for its unwinding,
-    // which pthreads allow. The attributes are initialized before use and
+    // SAFETY: the start function has the type that is asked for, but that it may
+    // unwind, which pthreads allow. The attributes are initialized before use and
     // destroyed once; the id is read only if it was written.
     unsafe {
         let start = std::mem::transmute::<Start, extern "C" fn(*mut c_void) -> *mut c_void>(start);
@@ -64,13 +65,13 @@ pub unsafe fn create(
 /// Waits for the thread's end.
 ///
 /// # Safety
-/// For this and the next two: the thread is neither joined nor detached.
+/// For this function and the next two: the thread is neither joined nor detached.
 pub unsafe fn join(id: Id) {
     // SAFETY: the caller's promise.
     unsafe { libc::pthread_join(id, ptr::null_mut()) };
 }
 
-/// Lets the thread go: its end is not waited for.
+/// Detaches the thread: nobody waits for its end.
 ///
 /// # Safety
 /// As above.
@@ -79,7 +80,7 @@ pub unsafe fn detach(id: Id) {
     unsafe { libc::pthread_detach(id) };
 }
 
-/// Whether the thread has ended; then it is joined.
+/// Joins the thread if it has ended. False: it has not, or the system cannot tell.
 ///
 /// # Safety
 /// As above.
@@ -94,21 +95,21 @@ pub unsafe fn try_join(id: Id) -> bool {
     }
 }
 
-/// How often the destructor of a key is surely called for a thread that sets its
-/// value anew each time, and one less: POSIX's least, which the C libraries keep to,
-/// is four, and in the last round a sanitizer is gone that intercepts write.
+/// How many rounds of key destructors the library uses, for a thread whose destructor
+/// sets the value anew each time. POSIX promises four; in the last one a sanitizer that
+/// intercepts write has ended already.
 pub const ROUNDS: u8 = 3;
 
-/// A share of the library's only key. The key goes with its last share: a copy
-/// of the library in a plugin that is loaded again and again would use up all
-/// keys of the process otherwise.
+/// A share of the library's only key, which is deleted with its last share: a plugin
+/// with a copy of the library that is loaded and unloaded again and again would
+/// otherwise use up all keys of the process.
 #[derive(Debug)]
 pub struct KeyShare(Key);
 
 static KEY: PerProcess<Option<(Key, usize)>> = PerProcess::new();
 
 impl KeyShare {
-    /// `None`: the process has used up its keys, or there is no memory.
+    /// A share. `None`: the process has no key left, or no memory.
     pub fn new(destructor: Destructor) -> Option<KeyShare> {
         type Unsafe = unsafe extern "C" fn(*mut c_void);
         let mut place = KEY.lock()?;
@@ -117,8 +118,8 @@ impl KeyShare {
             return Some(KeyShare(*key));
         }
         let mut key = MaybeUninit::uninit();
-        // SAFETY: the pointer is valid. The destructor may be called as long as
-        // there is a share, which whoever has a thread keeps.
+        // SAFETY: the pointer is valid. The destructor may be called as long as there
+        // is a share, and a group keeps one as long as it has threads.
         let made =
             unsafe { libc::pthread_key_create(key.as_mut_ptr(), Some(destructor as Unsafe)) };
         if made != 0 {
@@ -130,7 +131,7 @@ impl KeyShare {
         Some(KeyShare(key))
     }
 
-    /// For threads that live while the share does.
+    /// The key, for threads that end before the share is dropped.
     pub fn key(&self) -> Key {
         self.0
     }
@@ -139,13 +140,14 @@ impl KeyShare {
 impl Drop for KeyShare {
     fn drop(&mut self) {
         let Some(mut place) = KEY.lock() else { return };
-        // Of a child of a fork there is another: this one was the parent's.
+        // In the child of a fork a share of the parent's key is not counted.
         if let Some((key, shares)) = &mut *place
             && *key == self.0
         {
             *shares -= 1;
             if *shares == 0 {
-                // SAFETY: the key is ours, and no thread has a value of it.
+                // SAFETY: the key was made by `new`, and with its last share no thread
+                // has a value of it.
                 unsafe { libc::pthread_key_delete(*key) };
                 *place = None;
             }
@@ -153,16 +155,16 @@ impl Drop for KeyShare {
     }
 }
 
-/// Sets this thread's value of the key; false: there is no memory for it.
+/// Sets this thread's value of the key. False: there is no memory.
 pub fn set(key: Key, value: *mut c_void) -> bool {
-    // SAFETY: `key` made it; the value is passed on, not looked at.
+    // SAFETY: the key exists; the value is stored, and not dereferenced.
     unsafe { libc::pthread_setspecific(key, value) == 0 }
 }
 
-/// A thread's name with its NUL: Linux allows 15 bytes.
+/// The length of a thread's name with its NUL: Linux allows 15 bytes.
 pub const NAME: usize = 16;
 
-/// Names this thread.
+/// Sets this thread's name.
 pub fn set_name(name: &[u8; NAME]) {
     let name: *const libc::c_char = name.as_ptr().cast();
     // SAFETY: at most 15 bytes and a NUL.

@@ -1,6 +1,7 @@
-//! What ThreadSanitizer is told in a program that is built with it: the library is
-//! not, so the tool would not see that its posts and latches put things in order,
-//! and take what actors hand to each other by them for races.
+//! Tells ThreadSanitizer, in a program that is built with it, what the library puts in
+//! order. The library itself is not built with it, so that the tool does not see the
+//! library's atomics: it would report data that actors hand to each other by a stop or a
+//! return as races.
 
 use crate::sync::unmodelled::{AtomicPtr, Ordering::Relaxed};
 use std::ffi::{CStr, c_void};
@@ -8,7 +9,7 @@ use std::mem::transmute;
 
 type Tell = unsafe extern "C" fn(*const c_void);
 
-/// A function of the tool's; null: it is not there, or was not looked for.
+/// A function of the tool. Null: the program has no such tool.
 struct Function(AtomicPtr<c_void>);
 
 static RELEASE: Function = Function(AtomicPtr::new(std::ptr::null_mut()));
@@ -32,12 +33,13 @@ impl Function {
 
 #[cold]
 fn tell(function: *mut c_void, of: *const c_void) {
-    // SAFETY: the tool's interface gives it this type. It takes the address as a
-    // name, and reads nothing there.
+    // SAFETY: the function has this type in the tool's interface. It uses the address
+    // as a name, and reads nothing there.
     unsafe { transmute::<*mut c_void, Tell>(function)(of) };
 }
 
-/// Looks for the tool, before the first group: a thread that ends must not.
+/// Looks the tool's functions up, before the first group is made: dlsym takes a lock and
+/// may allocate, which a thread that is ending must not.
 pub fn find() {
     RELEASE.find(c"__tsan_release");
     ACQUIRE.find(c"__tsan_acquire");
@@ -49,7 +51,8 @@ pub fn is_there() -> bool {
     !ACQUIRE.0.load(Relaxed).is_null()
 }
 
-/// What this thread did so far comes before what follows an [`acquire`] of the same.
+/// What this thread has done so far happens before what another thread does after
+/// [`acquire`] of the same object.
 #[inline]
 pub fn release<T>(of: &T) {
     RELEASE.tell(of);

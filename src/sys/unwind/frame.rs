@@ -1,4 +1,4 @@
-//! The frame under a foreign function that sees an exception come.
+//! The frame under a foreign function, with its own personality routine.
 
 use super::Callee;
 use std::ffi::{CStr, c_int, c_void};
@@ -20,8 +20,8 @@ pub unsafe extern "C-unwind" fn call(
     function: *const c_void,
     callee: *const Callee,
 ) -> c_int {
-    // The callee's address lies where the stack pointer is during the call,
-    // which is where `personality` looks for it.
+    // During the call the stack pointer points to the callee's address, where
+    // `personality` reads it.
     #[cfg(target_arch = "x86_64")]
     core::arch::naked_asm!(
         ".pushsection .data.rel.ro.rungroup, \"aw\", %progbits",
@@ -69,7 +69,7 @@ pub unsafe extern "C-unwind" fn call(
     )
 }
 
-/// Asked by the unwinder about the frame of `call`.
+/// Called by the unwinder when it comes to the frame of `call`.
 unsafe extern "C" fn personality(
     _version: c_int,
     actions: c_int,

@@ -1,9 +1,10 @@
-//! A call where the frame is not known: a 32-bit machine, or one of Apple's.
+//! A call without a personality routine, for platforms that `frame.rs` does not know:
+//! 32-bit machines, and Apple's.
 
 use super::Callee;
 use std::ffi::{c_int, c_void};
 
-/// Calls `function`, without the sentence, and without what ends a `pthread_exit`.
+/// Calls `function`. An exception gets no sentence, and a `pthread_exit` is not stopped.
 ///
 /// # Safety
 /// As above.
