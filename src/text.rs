@@ -4,19 +4,19 @@ use crate::error::Error;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char};
 
-/// Of the buffer of a reason, for the function's name.
+/// The bytes before a reason, for the function's name.
 const PREFIX: usize = 24;
 
 thread_local! {
-    /// What [`because`] said on this thread. A buffer, and nothing that needs a
-    /// destructor: to register one takes memory, without which the process aborts.
+    /// The reason that [`because`] saved. An array, which has no destructor: to register
+    /// one takes memory, and the process aborts without.
     static REASON: RefCell<[u8; 256]> = const { RefCell::new([0; 256]) };
-    /// Of which error it is, until it was asked for.
+    /// The error that the saved reason is of; `None`: it was returned.
     static OF: Cell<Option<Error>> = const { Cell::new(None) };
 }
 
-/// The error, of which the reason is kept for whoever asks on this thread: what is
-/// wrong with which argument, or what the system said. Cut if it is long.
+/// Saves the reason of an error for this thread, and gives the error back. A reason says
+/// what is wrong with which argument, or what the system said; a long one is cut.
 pub fn because(error: Error, reason: std::fmt::Arguments) -> Error {
     REASON.with(|kept| {
         let mut kept = kept.borrow_mut();
@@ -29,18 +29,18 @@ pub fn because(error: Error, reason: std::fmt::Arguments) -> Error {
     error
 }
 
-/// Whether a reason was kept for this error; it is returned once.
+/// Whether a reason of this error is saved. A reason is returned once.
 fn take(error: Error) -> bool {
     OF.with(Cell::take) == Some(error)
 }
 
-/// Drops a reason that nobody asked for: without this, a later call that is refused
-/// without a reason would be given it.
+/// Drops the saved reason: without this, a later call that is refused without a reason
+/// would be given the reason of an earlier one.
 pub fn forget() {
     OF.with(Cell::take);
 }
 
-/// What [`because`] kept for this error.
+/// The reason that [`because`] saved, if it is of this error.
 pub fn reason(error: Error) -> Option<String> {
     if !take(error) {
         return None;
@@ -52,7 +52,8 @@ pub fn reason(error: Error) -> Option<String> {
     })
 }
 
-/// "function: " and what [`because`] kept for this error, until it keeps something else.
+/// "function: " and the reason that [`because`] saved, if it is of this error; valid until
+/// the next call of `because` on this thread.
 pub fn reason_of(function: &str, error: Error) -> Option<*const c_char> {
     if !take(error) {
         return None;
@@ -120,7 +121,7 @@ pub fn too_long() -> Error {
     because(Error::Invalid, reason)
 }
 
-/// A copy, or an error where there is no memory for it: `to_owned` would abort.
+/// A copy. Without memory it is an error, where `to_owned` would abort.
 pub fn copy(text: &CStr) -> Result<CString, Error> {
     let bytes = text.to_bytes_with_nul();
     let mut copy = Vec::new();

@@ -993,10 +993,10 @@ const char *rg_last_error(void);
 int rg_print_report(const struct rg_group *group, int fd);
 
 /**
- * Ends the process at once, with what was printed: for main, when actors are
- * stuck (RG_ETIMEDOUT), since exit would destroy what they still use. Flushes
- * stdout and stderr, unless a thread is in a printf to it, and waits a second at
- * most for whoever reads them; then calls _exit.
+ * Ends the process at once, for main when actors are stuck (RG_ETIMEDOUT): exit
+ * would destroy what they still use. Flushes stdout and stderr, but not a stream
+ * whose lock another thread holds, waits at most a second for each to be read, and
+ * calls _exit.
  *
  * @param code  the process's exit status.
  */

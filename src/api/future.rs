@@ -150,7 +150,7 @@ impl StopToken {
         if self.is_stopping() {
             return;
         }
-        // Not to be able to wait is to stop: nobody must spin.
+        // A wait that fails ends as if the group stopped: the caller would spin.
         if let Ok(stopping) = self.fd().and_then(Readable::new) {
             stopping.wait().await;
         }
@@ -172,7 +172,7 @@ impl Readable {
     }
 
     async fn wait(&self) {
-        // An error is the runtime's end, after which nobody polls this.
+        // An error means that the runtime is shut down, and then this is not polled.
         let _ = self.0.readable().await;
     }
 }

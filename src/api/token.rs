@@ -40,7 +40,7 @@ impl StopToken {
     fn wait_until(&self, deadline: Option<Time>) -> bool {
         match &self.stop {
             Stop::Own(latch) => latch.wait_until(deadline),
-            // Not to be able to wait is to stop: nobody must spin.
+            // A wait that fails ends as if the group stopped: the caller would spin.
             Stop::Host(fd) => {
                 !matches!(event::poll_readable(&[fd.as_raw_fd()], deadline), Ok(None))
             }

@@ -417,10 +417,10 @@ pub(super) fn print_report(core: &Arc<Core>, fd: c_int) -> Result<c_int, Error> 
     Ok(0)
 }
 
-/// Ends the process at once, with what was printed: for main, when actors are
-/// stuck (RG_ETIMEDOUT), since exit would destroy what they still use. Flushes
-/// stdout and stderr, unless a thread is in a printf to it, and waits a second at
-/// most for whoever reads them; then calls _exit.
+/// Ends the process at once, for main when actors are stuck (RG_ETIMEDOUT): exit
+/// would destroy what they still use. Flushes stdout and stderr, but not a stream
+/// whose lock another thread holds, waits at most a second for each to be read, and
+/// calls _exit.
 ///
 /// @param code  the process's exit status.
 #[unsafe(no_mangle)]

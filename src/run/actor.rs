@@ -26,8 +26,8 @@ pub type Interrupt = unsafe extern "C-unwind" fn(*const rg_cause, *mut c_void);
 pub type Release = unsafe extern "C-unwind" fn(*mut c_void);
 /// Starts an actor without a thread; see `rg_start_fn`.
 pub type Start = unsafe extern "C-unwind" fn(*mut rg_completion, *mut c_void);
-/// Hands over what `rg_fail` kept on this thread, if anything. It belongs to
-/// the copy of the library that added the actor, whose thread-local it reads.
+/// Hands over what `rg_fail` saved on this thread, if anything. The function belongs to
+/// the copy of the library that added the actor, since it reads that copy's thread-local.
 pub type TakeFailure =
     unsafe extern "C" fn(put: unsafe extern "C" fn(*mut c_void, c_int, *const c_char), *mut c_void);
 
@@ -35,9 +35,9 @@ pub type TakeFailure =
 pub enum Work {
     /// A function that runs on a thread of its own.
     Thread(Execute),
-    /// A function that returns soon, and what it is given to complete with.
+    /// A function that returns soon, and the completion that it is given.
     Async(Start, Box<Completion>),
-    /// The library's own listening for signals, on a thread of its own.
+    /// The library's signal actor, on a thread of its own.
     Signals,
 }
 
@@ -109,8 +109,8 @@ impl Calls {
     }
 }
 
-// SAFETY: whoever adds an actor promises that its functions may be called with
-// its userdata from any thread (see `rg_add`); for closures `Send` says so.
+// SAFETY: the caller of `rg_add` promises that the functions may be called with the
+// userdata on any thread; for closures the compiler checks `Send`.
 unsafe impl Send for Calls {}
 
 /// An accepted actor. Its drop runs `release`, once (rule 13).
@@ -348,7 +348,8 @@ pub struct Observer {
     pub userdata: *mut c_void,
 }
 
-// SAFETY: whoever sets it promises that it may be called from another thread.
+// SAFETY: the caller of `rg_set_observer` promises that the observer may be called on any
+// thread; for closures the compiler checks `Send`.
 unsafe impl Send for Observer {}
 
 impl Observer {
@@ -389,8 +390,8 @@ unsafe extern "C-unwind" fn run_observer<F>(event: *const rg_event, userdata: *m
 where
     F: FnMut(&rg_event),
 {
-    // SAFETY: `of_closure` made the userdata, which whoever set the observer
-    // keeps; the event is valid for the call.
+    // SAFETY: `of_closure` made the userdata, which the group owns as long as it has the
+    // observer; the event is valid for the call.
     let (closure, event) = unsafe { (&*userdata.cast::<Mutex<F>>(), &*event) };
     let _ = catch_unwind(AssertUnwindSafe(|| (closure.lock())(event)));
 }

@@ -1,5 +1,5 @@
-//! What an actor said of its failure (`rg_fail`), kept on its own thread until
-//! it returns.
+//! The message of an actor's failure (`rg_fail`), saved on the actor's thread until its
+//! execute or interrupt returns.
 
 #![allow(unsafe_code)]
 
@@ -56,7 +56,7 @@ unsafe extern "C" fn put(sink: *mut c_void, code: c_int, message: *const c_char)
     }
 }
 
-/// Takes what the copy behind `take_failure` kept on this thread.
+/// Takes what the copy of the library that `take_failure` belongs to saved on this thread.
 pub fn taken(take_failure: TakeFailure) -> Option<(c_int, Message)> {
     let mut kept: Option<(c_int, Message)> = None;
     // SAFETY: `put` writes to the sink during the call only.

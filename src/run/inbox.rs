@@ -8,8 +8,8 @@
 //!
 //! A post takes no lock, allocates nothing and touches no thread-local: it is
 //! made in the destructor of a `pthread_key`, where a thread is nearly gone. (A
-//! slot's message is in a lock that nobody ever waits for: the poster has it to
-//! itself until the push, and whoever takes the stack has it after that.)
+//! slot's message is in a lock that no thread ever waits for: only the poster uses it
+//! before the push, and only the thread that takes the stack after it.)
 
 use crate::error::Error;
 use crate::machine::{Awaited, Message, NO_MESSAGE, Outcome};
@@ -373,8 +373,8 @@ impl Inbox {
             _ => self.head.swap(NONE, SeqCst),
         };
         tsan::acquire(self);
-        // The newest is on top: turned round, each points to the one that came
-        // after it. The end has no slot.
+        // The newest post is on top of the stack: reversed, each points to the post
+        // that came after it. The number of the end is that of no slot.
         while let Some(slot) = self.numbered(number) {
             let older = slot.next.load(Relaxed);
             slot.next.store(newer, Relaxed);

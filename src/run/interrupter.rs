@@ -96,8 +96,8 @@ impl Interrupter {
         })
     }
 
-    /// On such a thread: the call is made now. Wakes nobody, who might be put in
-    /// this thread's place at just that moment.
+    /// On such a thread: the call is made now. It wakes no other thread, which could be
+    /// scheduled in this thread's place, before the call.
     pub fn entered(&self) {
         self.entered.store(now(), SeqCst);
     }

@@ -315,8 +315,8 @@ impl Thread {
             None => (None, size),
         };
         let job = Box::into_raw(job);
-        // SAFETY: the job is shared with the new thread, or ours alone if there
-        // is none. Nobody else runs on the stack, which is kept until a join.
+        // SAFETY: the job is shared with the new thread; if there is none, this thread
+        // alone has it. No other thread uses the stack, which lives until the join.
         unsafe {
             match thread::create(start, job.cast(), lowest, size) {
                 Ok(id) => Ok(Thread { id, job, stack }),
