@@ -257,7 +257,8 @@ class hub : public std::enable_shared_from_this<hub> {
 
     [[nodiscard]] rg_group *handle() const noexcept { return handle_; }
 
-    /** The group's object goes. Tokens see that it is stopping from now on. */
+    /** The group's object is destroyed. Its tokens say from now on that it is stopping.
+     */
     void close() {
         if (rg_wait(handle_, 0, nullptr) == 0) {
             rg_stop(handle_, 0);
@@ -648,7 +649,8 @@ inline void call_release(void *userdata) {
  * not refer to the group itself: a stop_token outlives it.
  *
  * A function that the library refuses throws error, with its number; one of a
- * moved-from group does (RG_EINVAL).
+ * moved-from group does (RG_EINVAL). A group that refused an actor does not run,
+ * also when the error was caught (rule 14).
  */
 class group {
   public:
@@ -657,7 +659,7 @@ class group {
 
     group(group &&) noexcept = default;
 
-    /** The group that was here goes, as in the destructor. */
+    /** The group that was here is destroyed, as by the destructor. */
     group &operator=(group &&other) noexcept {
         if (this != &other) {
             reset();
