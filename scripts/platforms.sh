@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Platforms that this machine is not: platforms.sh lint | run
+# Platforms that this machine is not: platforms.sh lint | PLATFORM...
 #
 # lint: the library and the Rust API for each, without a warning; nothing is linked.
-# run: builds, and runs the conformance table and the C tests that make sense there; what
-# is left out has its reason below.
+# A platform, musl, i686, arm64 or elsewhere (macOS and FreeBSD): builds for it, and runs
+# there what makes sense; what is left out has its reason below.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,16 +24,35 @@ lint() {
 passed=0 failed=0
 
 try() { # what, command...
-    local what=$1
+    local what=$1 log
+    log=$(mktemp)
     shift
-    if "$@" >build/platforms.log 2>&1; then
+    if "$@" >"$log" 2>&1; then
         passed=$((passed + 1))
         echo "ok $what"
     else
         failed=$((failed + 1))
         echo "FAILED $what"
-        tail -n 20 build/platforms.log
+        tail -n 20 "$log"
     fi
+    rm "$log"
+}
+
+# Whether there are these commands and rustc's target, which are installed if that can be.
+have() { # target, command=Debian package...
+    local target=$1 pair
+    shift
+    for pair; do
+        command -v "${pair%=*}" >/dev/null && continue
+        if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+            # Several platforms may install at the same time.
+            apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${pair#*=}" >/dev/null 2>&1 || true
+        fi
+        command -v "${pair%=*}" >/dev/null || { echo "left out: $target: ${pair#*=} is missing"; return 1; }
+    done
+    rustup -q target add "$target" 2>/dev/null ||
+        rustc --print sysroot --target "$target" >/dev/null 2>&1 ||
+        { echo "left out: $target: rustup cannot fetch it"; return 1; }
 }
 
 # The tests that need nothing of the GNU C library, of the whole machine or of a second
@@ -66,9 +85,36 @@ platform() { # target, compiler, tests, what runs a program...
     for program in $tests; do
         try "$target: $program" "$@" "$bin/$program"
     done
-    "${compiler%gcc}g++" -std=c++17 -O1 -Iinclude tests/cpp/raw_throw.cpp -o "$bin/raw_throw" "-L$lib" -lrungroup \
-        "-Wl,-rpath,$lib" -lpthread 2>/dev/null || { echo "no ${compiler%gcc}g++: raw_throw is left out"; return; }
-    try "$target: raw_throw" "$@" "$bin/raw_throw"
+}
+
+# An exception that leaves a C callback is named. Not on 32 bits, nor with musl, for which
+# there is no compiler of C++.
+raw_throw() { # target, compiler, what runs a program...
+    local lib=$PWD/build/$1/lib bin=build/$1/tests/raw_throw
+    "${2%gcc}g++" -std=c++17 -O1 -Iinclude tests/cpp/raw_throw.cpp -o "$bin" "-L$lib" -lrungroup "-Wl,-rpath,$lib" -lpthread
+    try "$1: raw_throw" "${@:3}" "$bin"
+}
+
+# Rust's tests, but for those of the machine, which are the same everywhere. Some start
+# themselves anew, so that each program is linked with the loader that it needs.
+rust_on_i686() { # root of the C library
+    CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER=i686-linux-gnu-gcc \
+        CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_RUSTFLAGS="-Clink-arg=-Wl,--dynamic-linker=$1/ld-linux.so.2,-rpath,$1" \
+        rust i686-unknown-linux-gnu
+}
+
+rust() { # target
+    cargo test --locked --target "$1" -p rungroup --lib --test host --test rust_api --test rust_actors --test conformance
+}
+
+# Not: what looks into the heap by glibc's mallinfo2 (cycles, memory, spawn), and
+# pthread_exit in an interrupt (exits), by which musl unwinds nothing.
+musl() {
+    local target=x86_64-unknown-linux-musl compiler=x86_64-linux-musl-gcc
+    have $target $compiler=musl-tools || return 0
+    platform $target $compiler "$common bad_input fork idle limits loss many stacks"
+    try "$target: Rust's tests" rust $target
+    try "$target: Go's tests" go_on_musl
 }
 
 # A static program, so that it runs here.
@@ -77,27 +123,52 @@ go_on_musl() {
         go test -count=1 -tags rungroup_musl -ldflags '-linkmode external -extldflags -static' .)
 }
 
-run() {
-    # Not: what looks into the heap by glibc's mallinfo2 (cycles, memory, spawn), and
-    # pthread_exit in an interrupt (exits), by which musl unwinds nothing.
-    platform x86_64-unknown-linux-musl x86_64-linux-musl-gcc "$common bad_input fork idle limits loss many stacks"
-    try "x86_64-unknown-linux-musl: Go's tests" go_on_musl
-    # Not: sizes of more than 32 bits (bad_input, stacks).
-    platform i686-unknown-linux-gnu i686-linux-gnu-gcc "$common cycles errors memory spawn traps" \
-        /usr/i686-linux-gnu/lib/ld-linux.so.2 --library-path \
-        "/usr/i686-linux-gnu/lib:$PWD/build/i686-unknown-linux-gnu/lib"
-    # Not: what counts threads, of which qemu-user has one of its own, or forks, which it
-    # cannot with threads; and stacks of 2^46 bytes, which it really fetches.
-    RUNGROUP_EMULATED=1 platform aarch64-unknown-linux-gnu aarch64-linux-gnu-gcc "errors hot systemd tools" \
-        qemu-aarch64 -L /usr/aarch64-linux-gnu -E "LD_LIBRARY_PATH=$PWD/build/aarch64-unknown-linux-gnu/lib"
-    echo "platforms: $passed passed, $failed failed"
-    [ "$failed" = 0 ]
+# Not: sizes of more than 32 bits (bad_input, stacks).
+i686() {
+    local target=i686-unknown-linux-gnu root=/usr/i686-linux-gnu/lib
+    have $target i686-linux-gnu-gcc=gcc-i686-linux-gnu || return 0
+    local runner=("$root/ld-linux.so.2" --library-path "$root:$PWD/build/$target/lib")
+    platform $target i686-linux-gnu-gcc "$common cycles errors memory spawn traps" "${runner[@]}"
+    try "$target: Rust's tests" rust_on_i686 $root
+}
+
+# Not: what counts threads, of which qemu-user has one of its own, or forks, which it
+# cannot with threads; and stacks of 2^46 bytes, which it really fetches.
+arm64() {
+    local target=aarch64-unknown-linux-gnu
+    have $target aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu aarch64-linux-gnu-g++=g++-aarch64-linux-gnu \
+        qemu-aarch64=qemu-user || return 0
+    local runner=(qemu-aarch64 -L /usr/aarch64-linux-gnu -E "LD_LIBRARY_PATH=$PWD/build/$target/lib")
+    RUNGROUP_EMULATED=1 platform $target aarch64-linux-gnu-gcc "errors faults hot systemd tools" "${runner[@]}"
+    raw_throw $target aarch64-linux-gnu-gcc "${runner[@]}"
+}
+
+# What Linux alone has: /proc, futexes, glibc's mallinfo2, pthread_getattr_np, systemd.
+linux=" cycles outside spawn stacks systemd traps "
+
+# The tests in C are compiled for macOS and FreeBSD, since nothing here runs them.
+elsewhere() {
+    local zig=(.venv/bin/python -m ziglang) source
+    "${zig[@]}" version >/dev/null 2>&1 || .venv/bin/python -m pip install --quiet --disable-pip-version-check ziglang==0.17.1 ||
+        { echo "left out: macOS, FreeBSD: zig is missing: pip install ziglang"; return 0; }
+    for target in aarch64-macos x86_64-macos x86_64-freebsd; do
+        for source in tests/c/*.c tests/conformance/conformance.c tests/fuzz/fuzz.c; do
+            [[ $linux == *" $(basename "$source" .c) "* ]] || try "$target: $source" \
+                "${zig[@]}" cc -target $target -std=c99 -Wall -Wextra -Wpedantic -Werror -Iinclude -c "$source" -o /dev/null
+        done
+    done
 }
 
 case ${1:-} in
-lint | run) "$1" ;;
+lint) lint && exit ;;
+musl | i686 | arm64 | elsewhere) ;;
 *)
-    echo "usage: $0 lint | run" >&2
+    echo "usage: $0 lint | musl | i686 | arm64 | elsewhere..." >&2
     exit 2
     ;;
 esac
+for platform; do
+    "$platform"
+done
+echo "platforms: $passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -49,7 +49,7 @@ programs() { # names...
 # The programs in C are linked with the runtime of Rust's compiler, which both sides
 # then share.
 instrumented() { # options for cargo...
-    export RUSTFLAGS=-Zsanitizer=$tool CARGO_TARGET_DIR=$out/$tool
+    export RUSTFLAGS="-Zsanitizer=$tool --cfg rungroup_sanitized" CARGO_TARGET_DIR=$out/$tool
     compile=("-fsanitize=$tool")
     # -rdynamic: the library looks the tool up by its name.
     link=(-rdynamic "$out/$tool/$host/debug/librungroup.a"

@@ -598,6 +598,165 @@ fn a_thread_that_does_not_end_is_stuck() {
     assert!(stuck.thread && !machine.records()[0].stuck.any());
 }
 
+/// A group of one actor that has returned and been interrupted, at 1, with a grace of 10
+/// and an observer that has a thread of its own.
+fn returned_but_not_told() -> Machine {
+    let mut machine = Machine::default();
+    machine.set_grace(Some(10)).unwrap();
+    machine.set_observed(true).unwrap();
+    machine.set_observed_apart(true);
+    machine.add(None).unwrap();
+    assert!(machine.begin().unwrap() && machine.started(0));
+    machine.returned(0, Outcome::code(3), 1).unwrap();
+    assert_eq!(machine.next(1), Step::Interrupt(0));
+    machine.interrupt_returned(0, None, 1).unwrap();
+    assert!(machine.observed_apart() && machine.has_events() && !machine.all_told());
+    assert_eq!(machine.next(1), Step::Wait(Some(11)));
+    machine
+}
+
+/// N7: the run waits until the observer has been called with every event.
+#[test]
+fn an_observer_with_a_thread_is_waited_for() {
+    let mut machine = returned_but_not_told();
+    while machine.tell().is_some() {
+        assert!(!machine.all_told());
+        assert_eq!(machine.next(1), Step::Wait(Some(11)));
+        machine.told();
+    }
+    assert!(machine.all_told() && !machine.has_events());
+    assert_eq!(machine.next(1), Step::Finish(3));
+    assert!(!machine.observer_stuck());
+    // The end itself is one more event.
+    assert!(!machine.all_told());
+    assert_eq!(
+        machine.tell().map(|event| event.kind),
+        Some(EventKind::Stopped)
+    );
+    machine.told();
+    assert!(machine.all_told());
+}
+
+/// N8: an observer that does not return is stuck, and is told nothing any more.
+#[test]
+fn an_observer_with_a_thread_may_be_stuck() {
+    let mut machine = returned_but_not_told();
+    assert!(machine.tell().is_some());
+    let timed_out = Error::TimedOut.code();
+    assert_eq!(machine.next(11), Step::Finish(timed_out));
+    assert!(machine.observer_stuck() && !machine.records()[0].stuck.any());
+    machine.told();
+    assert!(machine.has_events() && machine.tell().is_none());
+
+    let mut machine = returned_but_not_told();
+    while machine.tell().is_some() {
+        machine.told();
+    }
+    assert_eq!(machine.next(1), Step::Finish(3));
+    machine.observer_overran();
+    assert!(machine.observer_stuck());
+    assert_eq!(
+        (machine.finished(), machine.finished_at()),
+        (Some(timed_out), 1)
+    );
+}
+
+/// N4: in order of addition, also with actors that have threads in between.
+#[test]
+fn starts_are_called_in_order() {
+    let mut machine = Machine::default();
+    for index in 0..6 {
+        match index % 2 {
+            0 => machine.add(None).unwrap(),
+            _ => machine.add_async(None).unwrap(),
+        };
+    }
+    assert!(machine.begin().unwrap() && machine.started(0));
+    for index in [1, 3, 5] {
+        assert_eq!(machine.next(0), Step::Start(index));
+        machine.start_returned(index).unwrap();
+    }
+    assert_eq!(machine.next(0), Step::Wait(None));
+}
+
+/// The driver is woken by what it waits for, and by nothing else.
+#[test]
+fn what_is_awaited() {
+    let mut machine = Machine::default();
+    machine.set_order(Order::Staged).unwrap();
+    machine.add_async(None).unwrap();
+    machine.add(None).unwrap();
+    assert!(machine.begin().unwrap() && machine.started(0));
+    assert_eq!(machine.awaited(), Awaited::Any);
+    assert_eq!(machine.next(0), Step::Start(0));
+    assert_eq!(
+        (machine.next(0), machine.awaited()),
+        (Step::Wait(None), Awaited::Any)
+    );
+    machine.stop(0, 1);
+    assert_eq!(machine.awaited(), Awaited::Start(0));
+    machine.start_returned(0).unwrap();
+    assert_eq!(machine.next(1), Step::Interrupt(1));
+    assert_eq!(machine.awaited(), Awaited::Interrupt(1));
+    machine.interrupt_returned(1, None, 1).unwrap();
+    assert_eq!(machine.awaited(), Awaited::Execute(1));
+    machine.returned(1, Outcome::code(0), 1).unwrap();
+    assert_eq!(machine.next(1), Step::Interrupt(0));
+    machine.interrupt_returned(0, None, 1).unwrap();
+    machine.returned(0, Outcome::code(0), 1).unwrap();
+    assert_eq!(machine.next(1), Step::Finish(0));
+
+    let mut machine = Machine::default();
+    machine.add(None).unwrap();
+    assert!(machine.begin().unwrap() && machine.started(0));
+    machine.stop(0, 1);
+    assert_eq!(machine.next(1), Step::Interrupt(0));
+    machine.interrupt_returned(0, None, 1).unwrap();
+    assert_eq!(
+        (machine.next(1), machine.awaited()),
+        (Step::Wait(None), Awaited::Last)
+    );
+
+    // Where there is an observer, each event is told.
+    let mut machine = Machine::default();
+    machine.set_observed(true).unwrap();
+    machine.add(None).unwrap();
+    assert!(machine.begin().unwrap() && machine.started(0));
+    machine.stop(0, 1);
+    assert_eq!(machine.next(1), Step::Interrupt(0));
+    assert_eq!(machine.awaited(), Awaited::Any);
+}
+
+/// A group that is being freed takes no actors and does not begin; one that runs goes on.
+#[test]
+fn a_closed_group_does_not_begin() {
+    let mut machine = Machine::default();
+    machine.add(None).unwrap();
+    machine.close();
+    assert!(!machine.adding());
+    assert_eq!(machine.add(None), Err(Error::State));
+    assert_eq!(machine.begin(), Err(Error::State));
+
+    let mut machine = Machine::default();
+    machine.add(None).unwrap();
+    assert!(machine.begin().unwrap() && machine.started(0));
+    machine.close();
+    assert_eq!(machine.finished(), None);
+}
+
+/// What a signal actor hears after its return is its outcome in the report (rule 16).
+#[test]
+fn an_outcome_may_be_amended() {
+    let mut machine = Machine::default();
+    machine.add(None).unwrap();
+    assert!(machine.begin().unwrap() && machine.started(0));
+    machine.returned(0, Outcome::code(0), 1).unwrap();
+    machine.amend(0, Outcome::code(143));
+    let outcome = machine.records()[0].outcome.as_ref();
+    assert_eq!(outcome.map(|outcome| outcome.code), Some(143));
+    assert_eq!(machine.cause().map(|cause| cause.code), Some(0));
+}
+
 /// A refusal is remembered, and only one before the run counts (rule 14).
 #[test]
 fn a_group_that_refused_an_actor_does_not_begin() {

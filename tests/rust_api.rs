@@ -5,6 +5,7 @@ use rungroup::{Error, Group, Order, interrupt_none};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 #[derive(Debug, PartialEq)]
@@ -154,6 +155,55 @@ fn stuck_actors_are_named_and_their_closures_outlive_the_group() {
     drops.recv_timeout(Duration::from_secs(30)).unwrap();
 }
 
+/// Whatever it reads while actors return, a report is of one moment. (What the threads
+/// do without a lock is ThreadSanitizer's to find.)
+#[test]
+fn a_report_may_be_taken_at_any_moment() {
+    for _ in 0..200 {
+        let mut group = Group::new();
+        for name in ["a", "b", "c"] {
+            group.add(name, || (), interrupt_none).unwrap();
+        }
+        group.start().unwrap();
+        loop {
+            let report = group.report();
+            let returned = report
+                .actors()
+                .filter(|actor| actor.code().is_some())
+                .count();
+            assert!(report.cause().is_some() == (returned > 0));
+            if report.code().is_some() {
+                assert_eq!(returned, 3);
+                break;
+            }
+        }
+        group.wait().unwrap();
+    }
+}
+
+/// Its stack is the C library's, so that its thread is detached, and frees what it shared
+/// with the run: when it has ended by itself, without a word from this thread.
+#[test]
+#[cfg(target_pointer_width = "64")] // or there may be no room
+fn a_stuck_actor_with_a_vast_stack_ends_by_itself() {
+    let (dropped, drops) = mpsc::channel::<()>();
+    let mut group = Group::builder().grace(Duration::ZERO).build();
+    group.add("returns", || (), interrupt_none).unwrap();
+    let sleeps = move || {
+        let _dropped = dropped;
+        thread::sleep(Duration::from_millis(50));
+    };
+    let vast = group.actor("vast").stack_size((1 << 30) + (1 << 20));
+    vast.add(sleeps, interrupt_none).unwrap();
+    let error = group.run().unwrap_err();
+    assert!(error.stuck().contains(&"vast".to_owned()));
+    drop(group);
+    assert_eq!(
+        drops.recv_timeout(Duration::from_secs(30)),
+        Err(mpsc::RecvTimeoutError::Disconnected)
+    );
+}
+
 #[test]
 fn a_group_that_refused_an_actor_does_not_run() {
     let mut group = Group::new();
@@ -215,6 +265,7 @@ fn misuse_is_an_error() {
 }
 
 #[test]
+#[cfg(target_pointer_width = "64")] // or there is no such size
 fn a_thread_that_cannot_be_had_starts_nothing() {
     let mut group = Group::new();
     let ran = Arc::new(AtomicUsize::new(0));

@@ -453,7 +453,7 @@ impl Machine {
         }
         let waits = |record: &Record| record.start == Start::Waiting;
         let index = self.starts_seen + self.records[self.starts_seen..].iter().position(waits)?;
-        self.starts_seen = index + 1;
+        self.starts_seen = index;
         self.starts_left -= 1;
         self.records[index].start = Start::Called;
         self.call(Call::Start(index), now);

@@ -469,7 +469,7 @@ mod tests {
         assert_eq!(post(Post::Execute(0)), Err(Error::State));
         assert_eq!(post(Post::Start(0)), Err(Error::Invalid));
         assert_eq!(post(Post::Execute(1)), Err(Error::Invalid));
-        assert_eq!(post(Post::Execute(1 << 40)), Err(Error::Invalid));
+        assert_eq!(post(Post::Execute(usize::MAX / 4)), Err(Error::Invalid));
         assert_eq!(post(Post::Stop), Ok(false));
         assert_eq!(post(Post::Stop), Err(Error::State));
     }

@@ -219,7 +219,7 @@ static void only_mask_or_flags_change(void) {
     sigaddset(&action.sa_mask, SIGWINCH);
     check_comes_back(&action);
     sigemptyset(&action.sa_mask);
-    sigaddset(&action.sa_mask, SIGRTMAX);
+    sigaddset(&action.sa_mask, LAST_SIGNAL);
     check_comes_back(&action);
     const int flags[] = {SA_NODEFER,   SA_RESTART, SA_ONSTACK,
                          SA_RESETHAND, 0,          SA_RESTART | SA_NODEFER};

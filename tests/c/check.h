@@ -21,6 +21,12 @@
 
 #include <rungroup.h>
 
+#ifdef SIGRTMAX
+#define LAST_SIGNAL SIGRTMAX
+#else
+#define LAST_SIGNAL SIGUSR2
+#endif
+
 /* ---- cases and checks ---------------------------------------------------- */
 
 static int cases_passed;

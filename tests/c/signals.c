@@ -81,7 +81,7 @@ static void code_and_message(void) {
         CHECK(same_disposition(disposition(signals[i].number), before));
         rg_free(group);
     }
-    int last = SIGRTMAX;
+    int last = LAST_SIGNAL;
     rg_group *group = listening(&last, 1);
     CHECK_INT(rg_start(group), 0);
     CHECK_INT(kill(getpid(), last), 0);

@@ -10,7 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 pub const FEATURES: &[&str] = &[
-    "async", "complain", "message", "nested", "panic", "process", "stack",
+    "async",
+    "complain",
+    "message",
+    "nested",
+    "panic",
+    "process",
+    #[cfg(target_pointer_width = "64")] // stacks of 2^46 bytes
+    "stack",
 ];
 
 const WATCHDOG: Duration = Duration::from_secs(60);
