@@ -146,9 +146,9 @@ arm64() {
 # What Linux alone has: /proc, futexes, glibc's mallinfo2, pthread_getattr_np, systemd.
 linux=" cycles outside spawn stacks systemd traps "
 
-# The tests in C are compiled for macOS and FreeBSD, since nothing here runs them.
+# The tests in C, and Go's, are compiled for macOS and FreeBSD, since nothing here runs them.
 elsewhere() {
-    local zig=(.venv/bin/python -m ziglang) source
+    local zig=("$PWD/.venv/bin/python" -m ziglang) source target
     "${zig[@]}" version >/dev/null 2>&1 || .venv/bin/python -m pip install --quiet --disable-pip-version-check ziglang==0.17.1 ||
         { echo "left out: macOS, FreeBSD: zig is missing: pip install ziglang"; return 0; }
     for target in aarch64-macos x86_64-macos x86_64-freebsd; do
@@ -156,7 +156,15 @@ elsewhere() {
             [[ $linux == *" $(basename "$source" .c) "* ]] || try "$target: $source" \
                 "${zig[@]}" cc -target $target -std=c99 -Wall -Wextra -Wpedantic -Werror -Iinclude -c "$source" -o /dev/null
         done
+        try "$target: Go" vet_go $target "${zig[*]} cc -target $target"
     done
+}
+
+vet_go() { # target of Zig's, compiler
+    local machine=${1%-*} system=${1#*-}
+    machine=${machine/x86_64/amd64}
+    (cd bindings/go && env GOOS="${system/macos/darwin}" GOARCH="${machine/aarch64/arm64}" CGO_ENABLED=1 \
+        CC="$2" PKG_CONFIG=true GOTOOLCHAIN=local GOFLAGS=-buildvcs=false go vet -tags rungroup_dynamic .)
 }
 
 case ${1:-} in

@@ -381,7 +381,7 @@ static void left_by_siglongjmp(void) {
 /* ---- the end waits for handlers that run ----------------------------------------------
  */
 
-static volatile sig_atomic_t hold_writes, writing;
+static volatile sig_atomic_t hold_writes, writing, begun;
 static gate written = GATE_INIT;
 static pthread_t sender;
 
@@ -389,7 +389,7 @@ static pthread_t sender;
  * group ends meanwhile. */
 ssize_t write(int fd, const void *buffer, size_t size) {
     if (hold_writes && pthread_equal(pthread_self(), sender)) {
-        writing = 1;
+        writing = begun = 1;
         int64_t until = now_ns() + 100 * MILLISECOND;
         while (now_ns() < until) {
         }
@@ -419,8 +419,9 @@ static void end_during_a_handler(void) {
     CHECK_INT(rg_start(group), 0);
     pthread_t thread;
     CHECK_INT(pthread_create(&thread, NULL, send_from_a_thread, NULL), 0);
-    while (!writing)
+    while (!begun)
         sched_yield();
+    begun = 0;
     CHECK_INT(rg_stop(group, 3), 0);
     int code = finished(group);
     CHECK(code == 3 || code == 128 + number);

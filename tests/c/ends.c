@@ -397,9 +397,13 @@ static void in_order_with_a_grace(void) {
         order_count = 0;
         for (int i = 0; i < PROMPT; i++) {
             orders_called[i] = 0;
-            CHECK_INT(rg_add(group, i == round % PROMPT ? return_seven : until_called,
-                             keep_order, &orders_called[i]),
-                      0);
+            /* On a busy machine many are stuck, each with its stack, until they end. */
+            rg_actor actor = RG_ACTOR_INIT;
+            actor.execute = i == round % PROMPT ? return_seven : until_called;
+            actor.interrupt = keep_order;
+            actor.userdata = &orders_called[i];
+            actor.stack_size = 64 << 10;
+            CHECK_INT(rg_add_actor(group, &actor), 0);
         }
         int code = run_in(round % 4 / 2, group);
         CHECK(code == 7 || code == RG_ETIMEDOUT); /* a busy machine */

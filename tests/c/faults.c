@@ -139,14 +139,12 @@ static void attributes_that_cannot_be_had(void) {
 /* ---- an exception of neither C++ nor Rust ---------------------------------------------
  */
 
-#if !defined(__APPLE__) && (defined(__x86_64__) || defined(__aarch64__))
+#if !defined(__APPLE__) && defined(__x86_64__)
 static int raise_a_foreign_one(void *refused) {
     static struct _Unwind_Exception exception;
     memcpy(&exception.exception_class, "TESTnone", 8);
-    /* It comes back where nobody may catch it: this program lives on, and can tell. What
-     * it returns is lost on arm64 with GCC before 15 (its bug 114843). */
-    (void)_Unwind_RaiseException(&exception);
-    *(int *)refused = 1;
+    /* It comes back where nobody may catch it: this program lives on, and can tell. */
+    *(int *)refused = _Unwind_RaiseException(&exception) == _URC_FATAL_PHASE1_ERROR;
     return 3;
 }
 
@@ -167,7 +165,9 @@ static void a_foreign_exception_is_named(void) {
     rg_free(group);
 }
 #else
-static void a_foreign_exception_is_named(void) {} /* nothing names it */
+/* On arm64 the sentence is there (raw_throw.cpp), but with GCC before 15, by its bug 114843,
+ * that function does not come back as it should. */
+static void a_foreign_exception_is_named(void) {}
 #endif
 
 int main(void) {
