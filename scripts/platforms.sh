@@ -139,7 +139,7 @@ arm64() {
     have $target aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu aarch64-linux-gnu-g++=g++-aarch64-linux-gnu \
         qemu-aarch64=qemu-user || return 0
     local runner=(qemu-aarch64 -L /usr/aarch64-linux-gnu -E "LD_LIBRARY_PATH=$PWD/build/$target/lib")
-    RUNGROUP_EMULATED=1 platform $target aarch64-linux-gnu-gcc "errors faults hot systemd tools" "${runner[@]}"
+    RUNGROUP_EMULATED=1 platform $target aarch64-linux-gnu-gcc "errors hot systemd tools" "${runner[@]}"
     raw_throw $target aarch64-linux-gnu-gcc "${runner[@]}"
 }
 

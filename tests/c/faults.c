@@ -165,8 +165,8 @@ static void a_foreign_exception_is_named(void) {
     rg_free(group);
 }
 #else
-/* On arm64 the sentence is there (raw_throw.cpp), but with GCC before 15, by its bug 114843,
- * that function does not come back as it should. */
+/* On arm64 the sentence is there (raw_throw.cpp), but with GCC before 15, by its bug
+ * 114843, that function does not come back as it should. */
 static void a_foreign_exception_is_named(void) {}
 #endif
 
