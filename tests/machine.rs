@@ -591,6 +591,7 @@ fn a_thread_that_does_not_end_is_stuck() {
         machine.interrupt_returned(index, None, 1).unwrap();
     }
     assert_eq!(machine.next(1), Step::Wait(Some(11)));
+    machine.ending(0);
     machine.ending(1);
     assert_eq!(machine.next(11), Step::Finish(Error::TimedOut.code()));
     let stuck = machine.records()[1].stuck;
@@ -659,6 +660,33 @@ fn an_observer_with_a_thread_may_be_stuck() {
         (machine.finished(), machine.finished_at()),
         (Some(timed_out), 1)
     );
+}
+
+/// A start that was called before stopping began has a share of the grace as well, and so
+/// have those that were not.
+#[test]
+fn a_start_has_a_share_of_the_grace() {
+    const MS: Nanos = 1_000_000;
+    let mut machine = Machine::default();
+    machine.set_grace(Some(800 * MS)).unwrap();
+    machine.add_async(None).unwrap();
+    machine.add_async(None).unwrap();
+    assert!(machine.begin().unwrap() && machine.started(0));
+    assert_eq!(machine.next(0), Step::Start(0));
+    assert_eq!(machine.next(0), Step::Wait(None));
+    machine.stop(3, 0);
+    // This start, the other one, two interrupts, and the executes.
+    assert_eq!(machine.next(0), Step::Wait(Some(160 * MS)));
+    assert_eq!(machine.next(160 * MS), Step::Start(1));
+    // This start, two interrupts, the executes.
+    assert_eq!(machine.next(160 * MS), Step::Wait(Some(320 * MS)));
+    assert_eq!(machine.next(320 * MS), Step::Interrupt(0));
+    assert_eq!(machine.next(320 * MS), Step::Wait(Some(480 * MS)));
+    assert_eq!(machine.next(480 * MS), Step::Interrupt(1));
+    assert_eq!(machine.next(480 * MS), Step::Wait(Some(640 * MS)));
+    assert_eq!(machine.next(640 * MS), Step::Wait(Some(800 * MS)));
+    let timed_out = Error::TimedOut.code();
+    assert_eq!(machine.next(800 * MS), Step::Finish(timed_out));
 }
 
 /// N4: in order of addition, also with actors that have threads in between.
