@@ -115,32 +115,6 @@ def test_decorator_and_names():
     assert names == ["third"]
 
 
-@pytest.mark.parametrize(
-    ("error", "says", "add"),
-    [
-        (TypeError, "without calling", lambda g: g.add(None)),
-        (TypeError, "no interrupt", lambda g: g.add(lambda: None)),
-        (TypeError, "several arguments", lambda g: g.add(lambda a, b: None)),
-        (TypeError, "can't be called", lambda g: g.add(lambda s: None, 3)),
-        (TypeError, "is a str", lambda g: g.add(lambda s: None, name=3)),
-        (ValueError, "NUL", lambda g: g.add(lambda s: None, name="a\0b")),
-        (TypeError, "takes the group", lambda g: g.add_native(None)),
-        (TypeError, "an int", lambda g: g.stop("now")),
-        (ValueError, "C int", lambda g: g.stop(2**31)),
-        (ValueError, "order", lambda g: Group(order="random")),
-        (ValueError, "seconds", lambda g: Group(grace=-1)),
-        (TypeError, "seconds", lambda g: Group(grace="1")),
-        (TypeError, "Logger", lambda g: Group(logger=print)),
-    ],
-)
-def test_bad_input_loses_nothing(error, says, add):
-    group = group_of(lambda: None)
-    with pytest.raises(error, match=says):
-        add(group)
-    group.run()
-    assert len(group.report.actors) == 2
-
-
 def test_not_now():
     group = group_of(lambda: None)
     group.run()
