@@ -165,14 +165,17 @@ unsafe fn text<'a>(text: *const c_char) -> Option<&'a CStr> {
 /// # Safety
 /// NULL or a C string.
 unsafe fn read_name(name: *const c_char) -> Result<Option<CString>, Error> {
+    if name.is_null() {
+        return Ok(None);
+    }
     // SAFETY: the caller's promise; no more than one byte past the limit is
     // looked at.
-    if !name.is_null() && unsafe { libc::strnlen(name, text::NAME_LIMIT + 1) } > text::NAME_LIMIT {
+    if unsafe { libc::strnlen(name, text::NAME_LIMIT + 1) } > text::NAME_LIMIT {
         return Err(text::too_long());
     }
     // SAFETY: the caller's promise.
-    let name = unsafe { text(name) };
-    name.map(text::name).transpose()
+    let name = unsafe { CStr::from_ptr(name) };
+    text::name(name).map(Some)
 }
 
 /// A copy of a message; NULL is the empty one. Without memory it is lost, but

@@ -35,15 +35,15 @@ pub enum Post {
 impl Post {
     /// The slot's number. Every actor has two slots; the slot of a start, which async
     /// actors have besides, is numbered apart.
-    fn number(self) -> Option<u32> {
+    /// [`Inbox::make`] has refused an actor whose index is too large for that.
+    fn number(self) -> u32 {
         let (index, kind) = match self {
-            Post::Stop => return Some(STOP),
+            Post::Stop => return STOP,
             Post::Start(index) => (index, START),
             Post::Execute(index) => (index, 0),
             Post::Interrupt(index) => (index, 1),
         };
-        let index = u32::try_from(index).ok().filter(|&index| index < MOST)?;
-        Some((2 * index) | kind)
+        (2 * index as u32) | kind
     }
 
     fn of(number: u32) -> Post {
@@ -60,7 +60,7 @@ impl Post {
 /// The bit that marks the slot of a start.
 const START: u32 = 1 << 31;
 /// How many actors a group can have: some hundred million.
-const MOST: u32 = 1 << 28;
+const MOST: usize = 1 << 28;
 /// The slot of a stop from outside.
 const STOP: u32 = u32::MAX - 3;
 /// No slot: the end of the stack, and a driver that waits for nothing.
@@ -138,9 +138,9 @@ struct Slots {
 }
 
 /// As many as [`MOST`] actors need.
-const PIECES: usize = 27;
-/// The slots of the first piece.
-const FIRST: usize = 8;
+const PIECES: usize = 25;
+/// The slots of the first piece: most groups have no more than 16 actors.
+const FIRST: usize = 32;
 
 impl Default for Slots {
     fn default() -> Self {
@@ -214,7 +214,9 @@ impl Default for Inbox {
 impl Inbox {
     /// Makes the slots of an actor.
     pub fn make(&self, index: usize, has_start: bool) -> Result<(), Error> {
-        Post::Interrupt(index).number().ok_or(Error::Memory)?;
+        if index >= MOST {
+            return Err(Error::Memory);
+        }
         if has_start {
             if self.starts.get().is_none() {
                 let _ = self
@@ -235,15 +237,23 @@ impl Inbox {
 
     /// `None`: there is no such actor, or it has no start.
     fn slot(&self, post: Post) -> Option<&Slot> {
-        match post {
-            Post::Stop => {}
-            Post::Start(index) | Post::Execute(index) | Post::Interrupt(index) => {
-                if index >= self.count.load(Acquire) {
-                    return None;
-                }
-            }
+        self.find(post).map(|(slot, _)| slot)
+    }
+
+    /// The slot and its number.
+    #[inline]
+    fn find(&self, post: Post) -> Option<(&Slot, u32)> {
+        let (slots, index, place) = match post {
+            Post::Stop => return Some((&self.stop, STOP)),
+            Post::Start(index) => (&**self.starts.get()?, index, index),
+            // Shifts, since a number that is no actor's may be too large to be doubled.
+            Post::Execute(index) => (&self.actors, index, index << 1),
+            Post::Interrupt(index) => (&self.actors, index, (index << 1) | 1),
+        };
+        if index >= self.count.load(Acquire) {
+            return None;
         }
-        self.numbered(post.number()?)
+        Some((slots.get(place)?, post.number()))
     }
 
     /// The slot of this number; `None`: it was not made.
@@ -307,8 +317,7 @@ impl Inbox {
     /// Never waits. After the last post the group may be gone, unless the caller
     /// has a share of it.
     pub fn post(&self, post: Post, caller: Caller, outcome: Outcome) -> Result<bool, Error> {
-        let slot = self.slot(post).ok_or(Error::Invalid)?;
-        let number = post.number().ok_or(Error::Invalid)?;
+        let (slot, number) = self.find(post).ok_or(Error::Invalid)?;
         let says = !outcome.message.is_empty();
         slot.claim(caller, if says { state::SAID } else { state::POSTED })?;
         slot.code.store(outcome.code, Relaxed);
@@ -347,16 +356,15 @@ impl Inbox {
     /// state: another thread that took the posts between the two looks would
     /// leave the driver asleep.
     pub fn wait_for(&self, awaited: Awaited) -> bool {
-        let number = |post: Post| post.number().unwrap_or(ANY);
         let awaited = match awaited {
             Awaited::Any => ANY,
             Awaited::Last => LAST,
-            Awaited::Start(index) => number(Post::Start(index)),
-            Awaited::Execute(index) => number(Post::Execute(index)),
-            Awaited::Interrupt(index) => number(Post::Interrupt(index)),
+            Awaited::Start(index) => Post::Start(index).number(),
+            Awaited::Execute(index) => Post::Execute(index).number(),
+            Awaited::Interrupt(index) => Post::Interrupt(index).number(),
         };
         self.awaited.store(awaited, SeqCst);
-        self.head.load(SeqCst) == NONE
+        self.is_empty()
     }
 
     /// The run is over: no later post wakes anybody.
@@ -364,18 +372,22 @@ impl Inbox {
         self.awaited.store(NONE, SeqCst);
     }
 
+    /// Whether there are posts to take.
+    pub fn is_empty(&self) -> bool {
+        self.head.load(SeqCst) == NONE
+    }
+
     /// Takes the posts, oldest first. Only under the lock of the group's
     /// state, which keeps the order.
     pub fn take(&self) -> impl Iterator<Item = (Post, Outcome, Time)> + '_ {
         let mut newer = NONE;
-        let mut number = match self.head.load(SeqCst) {
-            NONE => NONE,
-            _ => self.head.swap(NONE, SeqCst),
-        };
+        let mut number = self.head.swap(NONE, SeqCst);
         tsan::acquire(self);
         // The newest post is on top of the stack: reversed, each points to the post
-        // that came after it. The number of the end is that of no slot.
-        while let Some(slot) = self.numbered(number) {
+        // that came after it.
+        while number != NONE
+            && let Some(slot) = self.numbered(number)
+        {
             let older = slot.next.load(Relaxed);
             slot.next.store(newer, Relaxed);
             newer = number;
@@ -383,6 +395,9 @@ impl Inbox {
         }
         let mut oldest = newer;
         std::iter::from_fn(move || {
+            if oldest == NONE {
+                return None;
+            }
             let slot = self.numbered(oldest)?;
             let post = Post::of(oldest);
             oldest = slot.next.load(Relaxed);
@@ -405,18 +420,19 @@ mod tests {
 
     #[test]
     fn numbers_lead_back() {
-        for index in [0, 1, 2, 7, 1000, MOST as usize - 1] {
+        for index in [0, 1, 2, 7, 1000, MOST - 1] {
             for post in [
                 Post::Start(index),
                 Post::Execute(index),
                 Post::Interrupt(index),
             ] {
-                assert_eq!(post.number().map(Post::of), Some(post));
+                assert_eq!(Post::of(post.number()), post);
             }
         }
-        assert_eq!(Post::Stop.number().map(Post::of), Some(Post::Stop));
-        assert_eq!(Post::Execute(usize::MAX).number(), None);
-        assert_eq!(Post::Execute(MOST as usize).number(), None);
+        assert_eq!(Post::of(Post::Stop.number()), Post::Stop);
+        for index in [MOST, usize::MAX] {
+            assert_eq!(Inbox::default().make(index, false), Err(Error::Memory));
+        }
     }
 
     #[test]
@@ -469,7 +485,10 @@ mod tests {
         assert_eq!(post(Post::Execute(0)), Err(Error::State));
         assert_eq!(post(Post::Start(0)), Err(Error::Invalid));
         assert_eq!(post(Post::Execute(1)), Err(Error::Invalid));
-        assert_eq!(post(Post::Execute(usize::MAX / 4)), Err(Error::Invalid));
+        for index in [usize::MAX / 4, usize::MAX] {
+            assert_eq!(post(Post::Execute(index)), Err(Error::Invalid));
+            assert_eq!(post(Post::Interrupt(index)), Err(Error::Invalid));
+        }
         assert_eq!(post(Post::Stop), Ok(false));
         assert_eq!(post(Post::Stop), Err(Error::State));
     }
