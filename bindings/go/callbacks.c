@@ -21,6 +21,6 @@ static void interrupt(const rg_cause *cause, void *handle) {
 
 static void release(void *handle) { goHostRelease((uintptr_t)handle); }
 
-go_answer go_host_add(rg_group *group, const char *name, uintptr_t handle) {
-	return go_answered(rg_add_async(group, name, start, interrupt, (void *)handle, release));
+int go_host_add(rg_group *group, const char *name, uintptr_t handle) {
+	return rg_add_async(group, name, start, interrupt, (void *)handle, release);
 }

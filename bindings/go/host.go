@@ -43,7 +43,7 @@ func (h *Host) Add(name string, execute func() error, interrupt func(error)) err
 		return &UsageError{"Host.Add", name, err}
 	}
 	handle := cgo.NewHandle(&guest{name, execute, interrupt})
-	if err := refused(C.go_host_add(h.group, text, C.uintptr_t(handle))); err != nil {
+	if err := ask(func() C.int { return C.go_host_add(h.group, text, C.uintptr_t(handle)) }); err != nil {
 		handle.Delete() // refused: it is still ours (rule 13)
 		return &UsageError{"Host.Add", name, err}
 	}

@@ -18,25 +18,21 @@ import (
 // Version returns the library's version, "0.1.0" say.
 func Version() string { return C.GoString(C.rg_version()) }
 
-func failure(code C.int) error {
-	if code == C.RG_OK {
+// ask calls a function of the library. Its error has the reason, which the library keeps
+// for the thread that called.
+func ask(call func() C.int) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	code := call()
+	if code >= 0 {
 		return nil
 	}
-	return Error(code)
-}
-
-// refused is the error of a call that says why it refused, if it did.
-func refused(answer C.go_answer) error {
-	if answer.reason == nil {
-		return failure(answer.code)
-	}
-	defer C.free(unsafe.Pointer(answer.reason))
 	// "rg_add_signals: signal 9 (SIGKILL) cannot be caught"; without a reason it is
 	// the code's sentence.
-	if function, reason, found := strings.Cut(C.GoString(answer.reason), ": "); found && strings.HasPrefix(function, "rg_") {
-		return &reasoned{Error(answer.code), reason}
+	if function, reason, found := strings.Cut(C.GoString(C.rg_last_error()), ": "); found && strings.HasPrefix(function, "rg_") {
+		return &reasoned{Error(code), reason}
 	}
-	return Error(answer.code)
+	return Error(code)
 }
 
 // library is the library's group. It is an object of its own, without a way
@@ -86,7 +82,7 @@ func cName(name string) (*C.char, error) {
 func (l *library) add(name string) error {
 	text, err := cName(name)
 	if err == nil {
-		err = refused(C.go_add(l.group, text))
+		err = ask(func() C.int { return C.rg_drive_add(l.group, text) })
 	}
 	runtime.KeepAlive(l)
 	return err
@@ -94,18 +90,20 @@ func (l *library) add(name string) error {
 
 // chain sets whether signal actors added from now on hand signals on to Go.
 func (l *library) chain(on bool) error {
-	return failure(C.rg_set_chain_signals(l.group, map[bool]C.int{true: 1}[on]))
+	return ask(func() C.int { return C.rg_set_chain_signals(l.group, map[bool]C.int{true: 1}[on]) })
 }
 
 func (l *library) addSignals(signals []C.int) error {
-	return refused(C.go_add_signals(l.group, unsafe.SliceData(signals), C.size_t(len(signals))))
+	return ask(func() C.int { return C.rg_add_signals(l.group, unsafe.SliceData(signals), C.size_t(len(signals))) })
 }
 
-func (l *library) addSystemd() error { return failure(C.rg_add_systemd(l.group)) }
-func (l *library) count() int        { return int(C.rg_actor_count(l.group)) }
-func (l *library) stop(code int)     { C.rg_stop(l.group, C.int(code)) }
-func (l *library) stopping() bool    { return C.rg_stopping(l.group) == 1 }
-func (l *library) begin() error      { return refused(C.go_begin(l.group)) }
+func (l *library) addSystemd() error {
+	return ask(func() C.int { return C.rg_add_systemd(l.group) })
+}
+func (l *library) begin() error   { return ask(func() C.int { return C.rg_drive_begin(l.group) }) }
+func (l *library) count() int     { return int(C.rg_actor_count(l.group)) }
+func (l *library) stop(code int)  { C.rg_stop(l.group, C.int(code)) }
+func (l *library) stopping() bool { return C.rg_stopping(l.group) == 1 }
 
 // step is what Run does next: of which kind, and with which value.
 type step = C.go_step
