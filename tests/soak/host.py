@@ -138,17 +138,7 @@ def one_life(actors, natives):
     return gate
 
 
-def sent_again(lost):
-    """Python calls a signal's handler between any two instructions, in a `__del__` too,
-    where what it raises is printed and lost: a person would press Ctrl-C once more."""
-    if isinstance(lost.exc_value, KeyboardInterrupt):
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    else:
-        sys.__unraisablehook__(lost)
-
-
 def main(seed, actors, *plugins):
-    sys.unraisablehook = sent_again
     random.seed(int(seed))
     natives = list(joins(plugins))
     signal.signal(signal.SIGTERM, lambda number, frame: None)  # when no group listens

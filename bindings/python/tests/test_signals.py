@@ -60,6 +60,39 @@ class Terminal:
         os.close(self.fd)
 
 
+FINALIZER = """
+import os, signal, sys
+from rungroup import Group
+
+class Object:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000):
+            pass
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGUSR1, lambda *_: Object() and None)
+sys.unraisablehook = lambda lost: print("lost", lost.exc_type.__name__)
+for _ in range(2):
+    group = Group()
+    group.add(lambda stop: (os.kill(os.getpid(), signal.SIGUSR1), stop.wait()))
+    try:
+        group.run()
+    except KeyboardInterrupt:
+        print("raised", group.cause.code)
+group = Group()
+group.add(lambda: None, lambda cause: None)
+group.run()
+print("nothing is left")
+"""
+
+
+def test_ctrl_c_that_comes_in_a_finalizer():
+    """What a handler raises there the interpreter prints, and forgets."""
+    wanted = 2 * "lost KeyboardInterrupt\nraised 130\n" + "nothing is left\n"
+    assert python(FINALIZER) == wanted
+
+
 @pytest.fixture
 def terminal():
     opened = []

@@ -41,6 +41,8 @@ class Wakeup:
         self.poller = select.poll()
         self.poller.register(self.reader, select.POLLIN)
         self.previous = signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
+        if self.previous != self.writer:
+            self.heard()  # what came to the wait before
         return self
 
     def __exit__(
@@ -61,7 +63,13 @@ class Wakeup:
         # Looks before it reads: a handler that raises leaves what came to `heard`.
         if not self.poller.poll(None if timeout is None else timeout * 1000):
             return False
-        self.hand_on(os.read(self.reader, 4096))
+        data = os.read(self.reader, 4096)
+        self.hand_on(data)
+        if signal.SIGINT in data:
+            # Its handler did not raise out of `poll`: it was called in a finalizer, where
+            # the interpreter ignores what it raises.
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                raise KeyboardInterrupt
         return True
 
     def heard(self) -> set[int]:
