@@ -42,6 +42,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <unistd.h>
 #include <utility>
@@ -297,12 +298,31 @@ class hub : public std::enable_shared_from_this<hub> {
 
     /** Has the bell rung when stopping begins, whoever begins it. */
     void watch() {
-        const std::shared_lock<std::shared_mutex> lock(open_);
-        // Refused while it runs; then an interrupt or the end rings it.
-        if (!closed_)
-            static_cast<void>(rg_set_observer(handle_, call_observer, this));
-        if (closed_ || rg_stopping(handle_) == 1)
-            bell_->ring();
+        bool runs = false; // then an observer is refused
+        {
+            const std::shared_lock<std::shared_mutex> lock(open_);
+            if (!closed_)
+                runs = rg_set_observer(handle_, call_observer, this) != RG_OK;
+            if (closed_ || rg_stopping(handle_) == 1)
+                bell_->ring();
+        }
+        if (runs)
+            watch_apart();
+    }
+
+    /** Has a thread wait for the stop, and ring the bell. */
+    void watch_apart() {
+        struct pollfd stop = {fd(), POLLIN, 0};
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (std::exchange(watched_apart_, true))
+                return;
+        }
+        std::thread([self = shared_from_this(), stop]() mutable {
+            while (::poll(&stop, 1, -1) <= 0) {
+            }
+            self->bell_->ring();
+        }).detach();
     }
 
     static void call_observer(const rg_event *event, void *self) {
@@ -389,6 +409,7 @@ class hub : public std::enable_shared_from_this<hub> {
     std::mutex mutex_; // of the rest
     std::function<void(const rg_event &)> observer_;
     int fd_ = -1;
+    bool watched_apart_ = false;
     std::vector<std::shared_ptr<thrown>> thrown_;
     const std::shared_ptr<bell> bell_ = std::make_shared<bell>();
 };
@@ -428,10 +449,11 @@ class stop_token {
      * For std::stop_callback and std::condition_variable_any; also what an
      * execute gets that takes a std::stop_token. An actor's is requested when
      * that actor is interrupted (just before its interrupt function, if it has
-     * one), one from get_stop_token when the group begins to stop, or goes (made
-     * while it runs: by the first interrupt of a C++ actor, by stop(), or at the
-     * end). Callbacks are part of the interrupt or of an observer's call, and must
-     * not throw.
+     * one), one from get_stop_token when the group begins to stop, or is
+     * destroyed. Callbacks are part of the interrupt, of stop() or of an observer's
+     * call, or run on a thread that waits for the stop where this is made while the
+     * group runs; they must not throw. That thread may not be had: throws error or
+     * std::system_error.
      */
     [[nodiscard]] operator std::stop_token() const {
         const auto token = bell_->token();

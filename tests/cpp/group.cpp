@@ -471,6 +471,26 @@ void std_stop_token_of_the_group() {
         requested.wait();
         CHECK(group.wait() == 128 + SIGUSR1);
     }
+    { // Made while it runs, with an actor of C's that takes its time.
+        static check::gate let_go;
+        rungroup::group group;
+        group.add_signals({SIGUSR1});
+        const auto takes_its_time = [](void *) {
+            let_go.wait();
+            return 0;
+        };
+        CHECK(rg_add(group.handle(), takes_its_time, rg_interrupt_none, nullptr) == 0);
+        group.start();
+        const auto token = token_of(group);
+        const auto again = token_of(group);
+        check::gate requested;
+        const std::stop_callback callback(token, [&] { requested.open(); });
+        kill(getpid(), SIGUSR1);
+        requested.wait();
+        CHECK(again.stop_requested());
+        let_go.open();
+        CHECK(group.wait() == 128 + SIGUSR1);
+    }
     { // Before the run.
         rungroup::group group;
         group.add("a", [](rungroup::stop_token stop) { stop.wait(); });
