@@ -571,8 +571,7 @@ int rg_add_named(struct rg_group *group,
  *               RG_EINVAL.
  *
  * Returns 0: release will be called once (rule 13); or RG_EINVAL, RG_ESTATE,
- * RG_ENOMEM: the userdata is still the caller's, and the group will not run
- * (rule 14). Any thread may call it.
+ * RG_ENOMEM: the userdata is still the caller's. Any thread may call it.
  */
 RG_MUST_USE int rg_add_actor(struct rg_group *group, const struct rg_actor *actor);
 

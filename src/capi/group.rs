@@ -99,8 +99,7 @@ pub unsafe extern "C" fn rg_add_named(
 ///               RG_EINVAL.
 ///
 /// Returns 0: release will be called once (rule 13); or RG_EINVAL, RG_ESTATE,
-/// RG_ENOMEM: the userdata is still the caller's, and the group will not run
-/// (rule 14). Any thread may call it.
+/// RG_ENOMEM: the userdata is still the caller's. Any thread may call it.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rg_add_actor(group: *mut rg_group, actor: *const rg_actor) -> c_int {
