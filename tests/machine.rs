@@ -772,6 +772,53 @@ fn a_closed_group_does_not_begin() {
     assert_eq!(machine.finished(), None);
 }
 
+/// What reports and drivers ask for.
+#[test]
+fn what_is_known() {
+    let mut machine = Machine::default();
+    assert!(machine.adding() && !machine.observed_apart());
+    assert_eq!((machine.grace(), machine.order()), (None, Order::Added));
+    machine.set_grace(Some(20)).unwrap();
+    machine.set_order(Order::Reverse).unwrap();
+    assert_eq!(
+        (machine.grace(), machine.order()),
+        (Some(20), Order::Reverse)
+    );
+    machine.add(None).unwrap();
+    machine.add(Some(c"named".into())).unwrap();
+    assert_eq!(machine.name(0), c"actor-0");
+    machine.add(None).unwrap();
+    machine.make_names();
+    let names: Vec<_> = machine
+        .records()
+        .iter()
+        .map(|record| record.name())
+        .collect();
+    assert_eq!(names, [c"actor-0", c"named", c"actor-2"]);
+    assert!(machine.begin().unwrap() && machine.started(5));
+    assert!(!machine.adding());
+    assert_eq!(machine.started_at(), Some(5));
+    machine.returned(1, Outcome::code(3), 7).unwrap();
+    assert_eq!((machine.stopping_at(), machine.deadline()), (7, Some(27)));
+    assert_eq!(machine.outstanding(), 5);
+    for index in [2, 1, 0] {
+        assert_eq!(machine.next(8), Step::Interrupt(index));
+        machine.interrupt_returned(index, None, 8).unwrap();
+    }
+    assert_eq!(machine.next(27), Step::Finish(Error::TimedOut.code()));
+    assert_eq!((machine.finished_at(), machine.outstanding()), (27, 2));
+    machine.returned(0, Outcome::code(0), 30).unwrap();
+    let records = machine.records();
+    let (stuck, returned) = (&records[0], &records[1]);
+    // After the end: it is in the record, and the report does not show it.
+    assert_eq!((stuck.returned, stuck.returned_in_time()), (Some(30), None));
+    assert_eq!(returned.returned_in_time(), Some(7));
+    assert_eq!(returned.interrupted_in_time(), Some(8));
+    // From its own interrupt, or, if it returned before, from when stopping began.
+    assert_eq!((stuck.to_stop(7, 27), returned.to_stop(6, 7)), (19, 1));
+    assert!(!returned.panicked());
+}
+
 /// What a signal actor hears after its return is its outcome in the report (rule 16).
 #[test]
 fn an_outcome_may_be_amended() {
