@@ -41,8 +41,6 @@ class Wakeup:
         self.poller = select.poll()
         self.poller.register(self.reader, select.POLLIN)
         self.previous = signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
-        if self.previous != self.writer:
-            self.heard()  # what came to the wait before
         return self
 
     def __exit__(
@@ -56,6 +54,7 @@ class Wakeup:
         current = signal.set_wakeup_fd(self.previous)
         if current not in (self.writer, -1):
             signal.set_wakeup_fd(current)  # the host chose another meanwhile
+        self.heard()  # what came after the last wait is the host's to hear, too
 
     def wait(self, timeout: float | None = None) -> bool:
         """Until `notify` or a signal, whose handler may raise. False: after so many
