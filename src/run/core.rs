@@ -182,6 +182,7 @@ impl Core {
     }
 
     /// Locks the state, after moving what was posted into it.
+    #[inline(never)] // or the library grows
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
         tsan::acquire(&self.inbox);

@@ -241,7 +241,6 @@ impl Inbox {
     }
 
     /// The slot and its number.
-    #[inline]
     fn find(&self, post: Post) -> Option<(&Slot, u32)> {
         let (slots, index, place) = match post {
             Post::Stop => return Some((&self.stop, STOP)),
