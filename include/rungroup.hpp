@@ -298,31 +298,27 @@ class hub : public std::enable_shared_from_this<hub> {
 
     /** Has the bell rung when stopping begins, whoever begins it. */
     void watch() {
-        bool runs = false; // then an observer is refused
-        {
-            const std::shared_lock<std::shared_mutex> lock(open_);
-            if (!closed_)
-                runs = rg_set_observer(handle_, call_observer, this) != RG_OK;
-            if (closed_ || rg_stopping(handle_) == 1)
-                bell_->ring();
-        }
-        if (runs)
+        const std::shared_lock<std::shared_mutex> lock(open_);
+        // While the group runs, an observer is refused.
+        if (!closed_ && rg_set_observer(handle_, call_observer, this) != RG_OK &&
+            rg_stopping(handle_) == 0)
             watch_apart();
+        if (closed_ || rg_stopping(handle_) == 1)
+            bell_->ring();
     }
 
-    /** Has a thread wait for the stop, and ring the bell. */
+    /** Has a thread wait for the stop, and ring the bell. With open_ held. */
     void watch_apart() {
-        struct pollfd stop = {fd(), POLLIN, 0};
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            if (std::exchange(watched_apart_, true))
-                return;
-        }
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (watched_apart_)
+            return;
+        struct pollfd stop = {copied_fd(), POLLIN, 0};
         std::thread([self = shared_from_this(), stop]() mutable {
             while (::poll(&stop, 1, -1) <= 0) {
             }
             self->bell_->ring();
         }).detach();
+        watched_apart_ = true;
     }
 
     static void call_observer(const rg_event *event, void *self) {
@@ -347,6 +343,11 @@ class hub : public std::enable_shared_from_this<hub> {
     [[nodiscard]] int fd() {
         const std::shared_lock<std::shared_mutex> open(open_);
         const std::lock_guard<std::mutex> lock(mutex_);
+        return copied_fd();
+    }
+
+    /** The same, with both locks held. */
+    [[nodiscard]] int copied_fd() {
         if (fd_ < 0) {
             if (closed_)
                 throw error(RG_ESTATE, "rungroup: the group is gone");

@@ -171,7 +171,10 @@ vet_go() { # target of Zig's, compiler
 }
 
 case ${1:-} in
-lint) lint && exit ;;
+lint)
+    lint
+    exit
+    ;;
 musl | i686 | arm64 | elsewhere) ;;
 *)
     echo "usage: $0 lint | musl | i686 | arm64 | elsewhere..." >&2

@@ -837,15 +837,15 @@ fn an_outcome_may_be_amended() {
 fn a_group_that_refused_an_actor_does_not_begin() {
     let mut machine = Machine::default();
     machine.add(None).unwrap();
-    machine.refuse(Error::Invalid);
-    machine.refuse(Error::State);
+    machine.refuse();
+    machine.refuse();
     machine.stop(0, 0);
     assert_eq!(machine.begin(), Err(Error::Invalid));
     assert_eq!(machine.begin(), Err(Error::Invalid));
 
     let mut machine = Machine::default();
     assert_eq!(machine.begin(), Ok(false));
-    machine.refuse(Error::Invalid);
+    machine.refuse();
     assert_eq!(machine.begin(), Err(Error::State));
 }
 

@@ -128,7 +128,7 @@ pub unsafe fn table<'a, H>(handle: *const H) -> Result<&'a Table, Error> {
     unsafe {
         let table = *handle.cast::<*const Table>();
         if std::ptr::eq(table, &TABLE) {
-            return Ok(&TABLE); // mostly there is one copy
+            return Ok(&TABLE); // this copy made the handle: nothing to check
         }
         if table.is_null() || !table.is_aligned() || (*table).magic != MAGIC || (*table).abi != ABI
         {

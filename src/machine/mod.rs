@@ -97,8 +97,8 @@ pub struct Machine {
     order: Order,
     grace: Option<Nanos>,
     records: Vec<Record>,
-    /// Why the first actor that was refused was, and how many had been added then.
-    refused: Option<(Error, usize)>,
+    /// How many actors had been added when the first was refused.
+    refused_after: Option<usize>,
     cause: Option<Cause>,
     /// When every execute was called, at the same time (rule 3).
     started_at: Option<Nanos>,
@@ -139,7 +139,7 @@ impl Machine {
             order: Order::Added,
             grace: None,
             records: Vec::new(),
-            refused: None,
+            refused_after: None,
             cause: None,
             started_at: None,
             stopping_at: 0,
@@ -173,10 +173,10 @@ impl Machine {
         Ok(index)
     }
 
-    /// An actor was refused: the group will not run (rule 14).
-    pub fn refuse(&mut self, error: Error) {
+    /// An actor was refused as invalid: the group will not run (rule 14).
+    pub fn refuse(&mut self) {
         if self.phase == Phase::Adding {
-            self.refused.get_or_insert((error, self.records.len()));
+            self.refused_after.get_or_insert(self.records.len());
         }
     }
 
@@ -220,15 +220,15 @@ impl Machine {
     /// since there are no actors (rule 1) or the group was stopped before (rule 9).
     ///
     /// # Errors
-    /// What an actor was refused with, if one was (rule 14); [`Error::State`] for a
-    /// second run; [`Error::Memory`].
+    /// [`Error::Invalid`] if an actor was refused (rule 14); [`Error::State`] for a second
+    /// run; [`Error::Memory`].
     pub fn begin(&mut self) -> Result<bool, Error> {
         self.must_be_adding()?;
-        if let Some((error, added)) = self.refused {
+        if let Some(added) = self.refused_after {
             let reason = format_args!(
                 "an actor was refused after {added} were added: look at what adding it returned"
             );
-            return Err(text::because(error, reason));
+            return Err(text::because(Error::Invalid, reason));
         }
         if let Some(events) = &mut self.events {
             let most = most_events(self.records.len());

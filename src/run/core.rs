@@ -61,7 +61,8 @@ impl State {
         since.max(self.latest)
     }
 
-    // Apart, since mostly there is nothing to drain.
+    // Not inlined: mostly the inbox is empty, and `Core::state` would save this function's
+    // registers all the same.
     #[inline(never)]
     fn drain(&mut self, inbox: &Inbox) {
         for (post, outcome, at) in inbox.take() {
@@ -182,9 +183,11 @@ impl Core {
     }
 
     /// Locks the state, after moving what was posted into it.
-    #[inline(never)] // or the library grows
+    // Not inlined: it has many callers, and the library would be 7 KiB larger.
+    #[inline(never)]
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
+        // Also if there is nothing to drain: another thread may have copied the texts.
         tsan::acquire(&self.inbox);
         if !self.inbox.is_empty() {
             state.drain(&self.inbox);
@@ -195,13 +198,13 @@ impl Core {
 
     // ---- before the run ---------------------------------------------------
 
-    /// Has an actor added by `add`. If it is refused, and nobody looks at the error, the
-    /// group must not run without it and succeed (rule 14). Without memory it may be
-    /// added again.
+    /// Adds an actor by `add`, and remembers a refusal: if the caller ignored the error,
+    /// the group would run without the actor and succeed (rule 14). After
+    /// [`Error::Memory`] the caller may try again.
     pub fn adding<T>(&self, add: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         add().inspect_err(|&error| {
-            if error != Error::Memory {
-                self.with(|machine| machine.refuse(error));
+            if error == Error::Invalid {
+                self.with(Machine::refuse);
             }
         })
     }

@@ -35,7 +35,7 @@ pub enum Post {
 impl Post {
     /// The slot's number. Every actor has two slots; the slot of a start, which async
     /// actors have besides, is numbered apart.
-    /// [`Inbox::make`] has refused an actor whose index is too large for that.
+    /// The actor's index is below [`MOST`], since [`Inbox::make`] has accepted it.
     fn number(self) -> u32 {
         let (index, kind) = match self {
             Post::Stop => return STOP,

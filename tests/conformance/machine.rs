@@ -105,8 +105,8 @@ impl<'a> World<'a> {
         self.machine.set_grace(grace).unwrap();
         // The machine knows no limit of a name: its callers check that.
         for actor in &self.group.actors {
-            if let Some(error) = Error::from_code(actor.refused) {
-                self.machine.refuse(error);
+            if actor.refused != 0 {
+                self.machine.refuse();
                 continue;
             }
             let name = CString::new(&*actor.name).expect("no NUL");

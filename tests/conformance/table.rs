@@ -150,7 +150,10 @@ fn group_statement(group: &mut Group, key: &str, rest: &str) {
                 "execute" => actor.execute = script(rest),
                 "start" => actor.start = script(rest),
                 "interrupt" => actor.interrupt = script(rest),
-                "stack" => actor.stack = rest.parse().unwrap_or(usize::MAX), // on 32 bits
+                "stack" => {
+                    let bytes: u64 = rest.parse().expect("bytes");
+                    actor.stack = usize::try_from(bytes).unwrap_or(usize::MAX); // on 32 bits
+                }
                 "named" => actor.name = rest.to_owned(),
                 "long-name" => actor.name = "n".repeat(rest.parse().expect("a length")),
                 "without" => {}
