@@ -63,6 +63,9 @@ docs: setup lib ## build the book and the references of all languages, and check
 	@scripts/docs.sh
 
 lint: setup ## formatting and static checks
+	@# What a tool left in the checkout, and somebody then committed.
+	@! git diff --cached --numstat "$$(git hash-object -t tree /dev/null)" | grep -P '^-\t' || \
+		{ echo "lint: these files are built, not written: git rm --cached"; exit 1; }
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	@scripts/model.sh lint
