@@ -508,8 +508,8 @@ func (g *caseGroup) compare() {
 	}
 	if stuckErr != nil {
 		for _, actor := range stuckErr.Actors {
-			if actor.Execute != strings.Contains(actor.ExecuteStack, "(*caseGroup).execute") ||
-				actor.Interrupt != strings.Contains(actor.InterruptStack, "(*caseGroup).interrupt") {
+			if actor.StuckExecute != strings.Contains(actor.ExecuteStack, "(*caseGroup).execute") ||
+				actor.StuckInterrupt != strings.Contains(actor.InterruptStack, "(*caseGroup).interrupt") {
 				g.t.wrong("the stacks of %v are %q, %q", actor.Name, actor.ExecuteStack, actor.InterruptStack)
 			}
 		}

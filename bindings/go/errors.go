@@ -134,25 +134,12 @@ func (e *ActorError) Error() string {
 	return text
 }
 
-// StuckActor is an actor that had not ended when the grace was over.
-type StuckActor struct {
-	Index int // in order of addition
-	Name  string
-	// Execute and Interrupt say which function has not returned. Thread says
-	// that an execute of C code's has returned, but its thread has not ended.
-	Execute, Interrupt, Thread bool
-	// ExecuteStack and InterruptStack are the stacks of their goroutines then,
-	// without this package's frames; "" for C code, and for an actor that has
-	// changed its goroutine's labels (see package runtime/pprof).
-	ExecuteStack, InterruptStack string
-}
-
 // StuckError is what [Group.Run] returns when the grace is over and some actors
 // have not ended (rule 10). What these still use must live on: leave the
 // process by [os.Exit].
 type StuckError struct {
-	Actors []StuckActor // the stuck ones, in order of addition
-	Cause  error        // the error that ended the group; it may be nil
+	Actors []ActorReport // the stuck ones, in order of addition
+	Cause  error         // the error that ended the group; it may be nil
 }
 
 // Error names the stuck actors, which of their functions is stuck, and where.
@@ -161,13 +148,13 @@ func (e *StuckError) Error() string {
 	separator := " "
 	for _, actor := range e.Actors {
 		var parts []string
-		if actor.Execute {
+		if actor.StuckExecute {
 			parts = append(parts, "execute"+where(actor.ExecuteStack))
 		}
-		if actor.Interrupt {
+		if actor.StuckInterrupt {
 			parts = append(parts, "interrupt"+where(actor.InterruptStack))
 		}
-		if actor.Thread {
+		if actor.StuckThread {
 			parts = append(parts, "the end of its thread")
 		}
 		text += fmt.Sprintf("%s%q (%s)", separator, actor.Name, strings.Join(parts, "; "))

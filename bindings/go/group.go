@@ -44,6 +44,7 @@ type group struct {
 	caused   bool
 	cause    error
 	stopsAt  time.Time                  // when Run saw the cause
+	stacks   map[string]string          // of actors, when the grace was over
 	panicked atomic.Pointer[PanicError] // the first panic
 }
 

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime"
 	"strconv"
 	"strings"
@@ -471,11 +472,14 @@ func TestStuck(t *testing.T) {
 			t.Fatal(err)
 		}
 		deaf, jammed := stuck.Actors[0], stuck.Actors[1]
-		if deaf.Name != "deaf" || !deaf.Execute || deaf.Interrupt || !strings.Contains(deaf.ExecuteStack, "blockHere") {
+		if deaf.Name != "deaf" || !deaf.StuckExecute || deaf.StuckInterrupt || !strings.Contains(deaf.ExecuteStack, "blockHere") {
 			t.Error(deaf)
 		}
-		if jammed.Name != "jammed" || jammed.Execute || !jammed.Interrupt || !strings.Contains(jammed.InterruptStack, "blockHere") {
+		if jammed.Name != "jammed" || jammed.StuckExecute || !jammed.StuckInterrupt || !strings.Contains(jammed.InterruptStack, "blockHere") {
 			t.Error(jammed)
+		}
+		if !reflect.DeepEqual(g.Report().Actors[1:3], stuck.Actors) {
+			t.Error("the report says otherwise: ", g.Report().Actors[1:3])
 		}
 		text := g.Report().String()
 		if !strings.Contains(text, `STUCK "deaf": its execute`) || !strings.Contains(text, `STUCK "jammed": its interrupt`) {
@@ -821,7 +825,7 @@ func ExampleWithGrace() {
 	var stuck *StuckError
 	if errors.As(err, &stuck) {
 		for _, actor := range stuck.Actors {
-			fmt.Println(actor.Name, "is stuck:", actor.Execute)
+			fmt.Println(actor.Name, "is stuck:", actor.StuckExecute)
 		}
 	}
 	close(forever)

@@ -38,14 +38,17 @@ func ask(call func() C.int) error {
 // library is the library's group. It is an object of its own, without a way
 // back to the [Group]: a finalizer does not run on a part of a cycle, and the
 // functions of actors usually refer to their group.
-type library struct{ group *C.rg_group }
+type library struct {
+	group *C.rg_group
+	value C.int64_t // of the last step, for the goroutine in Run
+}
 
 func newLibrary(order Order, graced bool, grace time.Duration) (*library, error) {
 	group := C.rg_new()
 	if group == nil {
 		return nil, ErrMemory
 	}
-	l := &library{group}
+	l := &library{group: group}
 	runtime.SetFinalizer(l, (*library).free)
 	if graced {
 		C.rg_set_grace(group, C.int64_t((grace+time.Millisecond-1)/time.Millisecond))
@@ -105,22 +108,20 @@ func (l *library) count() int     { return int(C.rg_actor_count(l.group)) }
 func (l *library) stop(code int)  { C.rg_stop(l.group, C.int(code)) }
 func (l *library) stopping() bool { return C.rg_stopping(l.group) == 1 }
 
-// step is what Run does next: of which kind, and with which value.
-type step = C.go_step
-
+// Steps, which are what Run does next.
 const (
 	stepInterrupt = C.RG_STEP_INTERRUPT // the value is the index of the actor
 	stepWait      = C.RG_STEP_WAIT      // so many nanoseconds; -1: without a limit
 	stepFinish    = C.RG_STEP_FINISH    // the value is the run's code
 )
 
-func (l *library) next() step {
-	next := C.go_next(l.group)
-	runtime.KeepAlive(l)
-	if next.kind < 0 {
-		panic("rungroup: rg_drive_next: " + Error(next.kind).Error())
+// next is the next step; its value is in the library's.
+func (l *library) next() int {
+	step := C.rg_drive_next(l.group, &l.value)
+	if step < 0 {
+		panic("rungroup: rg_drive_next: " + Error(step).Error())
 	}
-	return next
+	return int(step)
 }
 
 // returned posts the return of an execute, and reports whether to wake Run.

@@ -58,6 +58,10 @@ type ActorReport struct {
 	// the grace was over. StuckThread is that an execute of C code's had
 	// returned, but its thread had not ended.
 	StuckExecute, StuckInterrupt, StuckThread bool
+	// ExecuteStack and InterruptStack are the stacks of their goroutines then,
+	// without this package's frames; "" for C code, and for an actor that has
+	// changed its goroutine's labels (see package runtime/pprof).
+	ExecuteStack, InterruptStack string
 	// Started and Returned are when its execute was called and returned;
 	// Interrupting and Interrupted when its interrupt was.
 	Started, Returned, Interrupting, Interrupted time.Duration
@@ -94,6 +98,12 @@ func (g *group) report() *Report {
 		}
 		if to.Interrupted >= 0 {
 			to.InterruptErr = g.actors[i].interruptErr
+		}
+		if to.StuckExecute {
+			to.ExecuteStack = g.stacks["execute "+g.number(i)]
+		}
+		if to.StuckInterrupt {
+			to.InterruptStack = g.stacks["interrupt "+g.number(i)]
 		}
 	}
 	return report

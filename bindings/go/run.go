@@ -32,11 +32,11 @@ func (g *Group) Run() error {
 	if err := g.begin(); err != nil {
 		return err
 	}
-	next := g.lib.next()
-	if next.kind != stepFinish {
+	step := g.lib.next()
+	if step != stepFinish {
 		g.start()
 	}
-	g.drive(next)
+	g.drive(step)
 	if panicked := g.panicked.Load(); panicked != nil && !g.panicErrors {
 		panic(panicked)
 	}
@@ -89,7 +89,7 @@ func (g *group) start() {
 }
 
 // drive carries out the library's steps, to the end.
-func (g *group) drive(next step) {
+func (g *group) drive(step int) {
 	finished := false
 	defer func() {
 		if !finished { // An interrupt ends this goroutine by runtime.Goexit.
@@ -97,22 +97,21 @@ func (g *group) drive(next step) {
 		}
 	}()
 	early := false
-	for next.kind != stepFinish {
-		switch next.kind {
+	for ; step != stepFinish; step = g.lib.next() {
+		switch step {
 		case stepInterrupt:
 			g.setCause()
 			if g.graced {
-				go g.interrupt(int(next.value))
+				go g.interrupt(int(g.lib.value))
 			} else {
-				g.interrupt(int(next.value))
+				g.interrupt(int(g.lib.value))
 			}
 			early = false
 		case stepWait:
-			early = g.wait(time.Duration(next.value), early)
+			early = g.wait(time.Duration(g.lib.value), early)
 		}
-		next = g.lib.next()
 	}
-	g.finish(next)
+	g.finish()
 	finished = true
 }
 
@@ -239,17 +238,17 @@ func (g *group) errorOf(index, code int) error {
 }
 
 // finish keeps the result, and frees what the run had.
-func (g *group) finish(last step) {
+func (g *group) finish() {
 	g.setCause()
 	g.release()
-	var stuck *StuckError
-	if Error(last.value) == ErrTimedOut {
-		stuck = g.findStuck()
+	var stacks map[string]string
+	if Error(g.lib.value) == ErrTimedOut {
+		stacks = actorStacks()
 	}
 	g.mu.Lock()
-	g.err = g.cause
-	if stuck != nil && len(stuck.Actors) > 0 { // else the code is an actor's own
-		g.err = stuck
+	g.err, g.stacks = g.cause, stacks
+	if stacks != nil {
+		g.err = g.stuckError()
 	}
 	if g.native { // C code's release functions wait for it.
 		g.kept = g.report()

@@ -14,7 +14,7 @@ import (
 
 // label is the label of the goroutines of actors in a run with a grace: the
 // actor's number, which no other actor of the process has, and its name, as in
-// "7.0 http". By the number findStuck knows them, by the name whoever looks at a
+// "7.0 http". By the number actorStacks knows them, by the name whoever looks at a
 // profile. Goroutines that an actor starts inherit it.
 const label = "rungroup_actor"
 
@@ -26,44 +26,36 @@ func (g *group) labelled(index int) context.Context {
 
 func (g *group) number(index int) string { return g.id + "." + strconv.Itoa(index) }
 
-// findStuck takes a profile: a dump of all stacks would stop the program.
-func (g *group) findStuck() *StuckError {
-	err := &StuckError{Cause: g.cause}
-	for i := range g.actors {
-		if r := g.lib.actor(i); r.StuckExecute || r.StuckInterrupt || r.StuckThread {
-			err.Actors = append(err.Actors, StuckActor{Index: i, Name: r.Name,
-				Execute: r.StuckExecute, Interrupt: r.StuckInterrupt, Thread: r.StuckThread})
+// stuckError names the stuck actors. Without any, an actor has returned that code
+// itself. With the lock.
+func (g *group) stuckError() error {
+	stuck := &StuckError{Cause: g.cause}
+	for _, actor := range g.report().Actors {
+		if actor.StuckExecute || actor.StuckInterrupt || actor.StuckThread {
+			stuck.Actors = append(stuck.Actors, actor)
 		}
 	}
-	if len(err.Actors) == 0 { // An actor returned that code itself.
-		return err
+	if stuck.Actors == nil {
+		return g.cause
 	}
-	var profile bytes.Buffer
-	_ = pprof.Lookup("goroutine").WriteTo(&profile, 1) // a Buffer has no errors
-	stacks := functionStacks(profile.String())
-	for i := range err.Actors {
-		actor := &err.Actors[i]
-		if actor.Execute {
-			actor.ExecuteStack = stacks["execute "+g.number(actor.Index)]
-		}
-		if actor.Interrupt {
-			actor.InterruptStack = stacks["interrupt "+g.number(actor.Index)]
-		}
-	}
-	return err
+	return stuck
 }
 
-// functionStacks reads the text form of a goroutine profile, and gives the stacks
-// the form of a panic's. An empty line parts goroutines of different stack or label:
+// actorStacks are the stacks of all labelled goroutines, in the form of a panic's, by
+// function and number: "execute 7.0". It takes a profile: a dump of all stacks would
+// stop the program. In its text an empty line parts goroutines of different stack or
+// label:
 //
 //	1 @ 0x47a1ce 0x40b38c
 //	# labels: {"rungroup_actor":"7.0 http"}
 //	#	0x4f1de6	main.(*server).serve+0x26	/src/main.go:52
-func functionStacks(profile string) map[string]string {
+func actorStacks() map[string]string {
 	stacks := make(map[string]string)
+	var profile bytes.Buffer
+	_ = pprof.Lookup("goroutine").WriteTo(&profile, 1) // a Buffer has no errors
 	// What this package's methods begin with, under whatever path it is published.
 	methods := reflect.TypeOf((*group)(nil)).Elem().PkgPath() + ".(*"
-	for _, goroutine := range strings.Split(profile, "\n\n") {
+	for _, goroutine := range strings.Split(profile.String(), "\n\n") {
 		_, value, _ := strings.Cut(goroutine, `"`+label+`":"`)
 		number, _, labelled := strings.Cut(value, " ")
 		if !labelled {
