@@ -303,13 +303,6 @@ impl Thread {
     /// Starts a thread for the job, on this stack or on one of that size from
     /// the C library. On failure the job is dropped.
     fn spawn(job: Box<Job>, size: usize, stack: Option<Stack>) -> Result<Thread, i32> {
-        let start: thread::Start = match job.role {
-            Role::Actor { .. } => actor_main,
-            Role::Signals { .. } => signals_main,
-            Role::Interrupter { .. } => interrupter_main,
-            Role::Observer => observer_main,
-            Role::Driver => driver_main,
-        };
         let (lowest, size) = match &stack {
             Some(stack) => (Some(stack.lowest), stack.size),
             None => (None, size),
@@ -318,7 +311,7 @@ impl Thread {
         // SAFETY: the job is shared with the new thread; if there is none, this thread
         // alone has it. No other thread uses the stack, which lives until the join.
         unsafe {
-            match thread::create(start, job.cast(), lowest, size) {
+            match thread::create(thread_main, job.cast(), lowest, size) {
                 Ok(id) => Ok(Thread { id, job, stack }),
                 Err(error) => {
                     drop(Box::from_raw(job));
@@ -416,69 +409,31 @@ pub fn as_inside<R>(core: &Core, body: impl FnOnce() -> R) -> R {
 
 // ---- the bare frames --------------------------------------------------------
 
-extern "C-unwind" fn actor_main(job: *mut c_void) -> *mut c_void {
+/// What every thread of the library runs.
+extern "C-unwind" fn thread_main(job: *mut c_void) -> *mut c_void {
     let job = job.cast::<Job>();
-    // SAFETY: `spawn` gave this thread the job, and `exited` takes it back
-    // after this frame is gone.
+    // SAFETY: `spawn` gave this thread the job, and `exited` takes it back after this
+    // frame is gone. Its role does not change.
     unsafe {
         let keyed = enter(job);
-        if let Some((execute, calls)) = enter_actor(job) {
-            leave_actor(job, calls.execute(execute), calls);
-        }
-        leave(job, keyed);
-    }
-    ptr::null_mut()
-}
-
-extern "C-unwind" fn signals_main(job: *mut c_void) -> *mut c_void {
-    let job = job.cast::<Job>();
-    // SAFETY: as above.
-    unsafe {
-        let keyed = enter(job);
-        listen(job);
-        leave(job, keyed);
-    }
-    ptr::null_mut()
-}
-
-extern "C-unwind" fn interrupter_main(job: *mut c_void) -> *mut c_void {
-    let job = job.cast::<Job>();
-    // SAFETY: as above.
-    unsafe {
-        let keyed = enter(job);
-        while let Some(call) = next_call(job) {
-            let complaint = make_call(job, call);
-            call_done(job, call, complaint);
-        }
-        leave(job, keyed);
-    }
-    ptr::null_mut()
-}
-
-extern "C-unwind" fn observer_main(job: *mut c_void) -> *mut c_void {
-    let job = job.cast::<Job>();
-    // SAFETY: as above.
-    unsafe {
-        let keyed = enter(job);
-        if let Some(core) = &(*job).core
-            && core.gate.pass()
-        {
-            core.observe_events();
-        }
-        leave(job, keyed);
-    }
-    ptr::null_mut()
-}
-
-extern "C-unwind" fn driver_main(job: *mut c_void) -> *mut c_void {
-    let job = job.cast::<Job>();
-    // SAFETY: as above.
-    unsafe {
-        let keyed = enter(job);
-        if let Some(core) = &(*job).core
-            && core.gate.pass_driver()
-        {
-            core.drive();
+        match (&(*job).role, &(*job).core) {
+            (Role::Actor { .. }, _) => {
+                if let Some((execute, calls)) = enter_actor(job) {
+                    leave_actor(job, calls.execute(execute), calls);
+                }
+            }
+            (Role::Signals { .. }, _) => listen(job),
+            (Role::Interrupter { .. }, _) => {
+                while let Some(call) = next_call(job) {
+                    let complaint = make_call(job, call);
+                    call_done(job, call, complaint);
+                }
+            }
+            (Role::Observer, Some(core)) if core.gate.pass() => core.observe_events(),
+            (Role::Driver, Some(core)) if core.gate.pass_driver() => {
+                core.drive();
+            }
+            (Role::Observer | Role::Driver, _) => {}
         }
         leave(job, keyed);
     }
