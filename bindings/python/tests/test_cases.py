@@ -9,11 +9,13 @@ import signal
 import sys
 import threading
 import time
+import types
 
 import pytest
 from conftest import WATCHDOG, python
 
 from rungroup import Code, Failure, Group, SignalError, StateError, StuckError
+from rungroup._signals import Wakeup
 
 WAYS = ["run", "async"]
 
@@ -285,6 +287,18 @@ def test_wait_async():
     group.add(lambda stop: None, name="ends")
     group.run()
     assert seen == [True, True]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_wait_async_times_out(way):
+    group = Group()
+
+    async def waits(stop):
+        return Code(int(await stop.wait_async(0.001)))
+
+    group.add(waits)
+    run(group, way)
+    assert group.cause.code == 0
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -578,6 +592,22 @@ def test_green_threads_are_refused(library, patch, late):
     assert f"{library} has patched threading" in output
 
 
+@pytest.mark.parametrize(
+    ("module", "look"),
+    [("gevent.monkey", "is_module_patched"), ("eventlet.patcher", "is_monkey_patched")],
+)
+def test_green_threads_are_asked_for(module, look, monkeypatch):
+    """The same where neither library is installed."""
+    patched = types.ModuleType(module)
+    setattr(patched, look, lambda what: what in ("thread", "threading"))
+    group = Group()
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, module, patched)
+        with pytest.raises(StateError, match=module.partition(".")[0]):
+            group.run()
+    group.run()
+
+
 # ---- what everybody writes ----
 
 
@@ -606,11 +636,18 @@ sys.exit(group.main())
         ("sys.exit('sorry')", 1, "sorry"),
         ("os.kill(os.getpid(), signal.SIGTERM); stop.wait()", 143, "SIGTERM"),
         ("os.kill(os.getpid(), signal.SIGINT); stop.wait()", 130, "SIGINT"),
+        # The interpreter would wait for this thread.
+        (
+            "threading.Thread(target=threading.Event().wait).start()\n"
+            "    group.stop(6); threading.Event().wait()",
+            6,
+            "STUCK",
+        ),
     ],
 )
 def test_main(ends, status, says):
     output = python(MAIN.format(ends=ends), expected=status)
-    assert says in output and "rungroup: ended by" in output
+    assert says in output and "outcome" in output  # of the report
 
 
 def test_main_leaves_what_is_stuck():
@@ -643,6 +680,10 @@ def test_a_block_is_run_at_its_end():
         return group
 
     assert asyncio.run(main()).cause.actor == "ends"
+    with Group() as started:
+        started.add(waits)
+        started.start()
+    assert started.report.actors[0].state == "returned"
     with pytest.raises(LookupError), Group() as other:
         other.add(lambda stop: pytest.fail("it was started"))
         raise LookupError
@@ -656,6 +697,8 @@ def test_start_and_wait():
     def runs(stop):
         running.set()
         stop.wait()
+        with pytest.raises(StateError, match="part of it"):
+            group.wait()
         raise Failure(6, "six")
 
     with pytest.raises(StateError, match=r"start\(\) before wait"):
@@ -694,12 +737,26 @@ def test_several_wait():
 
 
 def test_ctrl_c_during_wait(monkeypatch):
+    waiting = threading.Event()
+    wait = Wakeup.wait
+
+    def noted(self, timeout=None):
+        waiting.set()
+        return wait(self, timeout)
+
+    monkeypatch.setattr(Wakeup, "wait", noted)
     group = Group()
-    group.add(lambda stop: (os.kill(os.getpid(), signal.SIGINT), stop.wait()), name="k")
+
+    @group.actor
+    def kills(stop):
+        waiting.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        stop.wait()
+
+    group.start()
     with pytest.raises(KeyboardInterrupt):
-        group.start()
         group.wait()
-    assert group.cause.code == 130 or group.cause.actor is None
+    assert (group.cause.code, group.cause.actor) == (130, None)
 
 
 def test_a_plain_int_is_no_code():
