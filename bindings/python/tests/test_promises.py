@@ -2,9 +2,11 @@
 
 import asyncio
 import ctypes
+import functools
 import gc
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from rungroup import (
     _ffi,
     _run,
 )
+from rungroup._group import shape
 
 
 def ends():
@@ -38,7 +41,7 @@ def nothing(cause):
 
 
 @pytest.mark.parametrize(
-    "kind", [LookupError, SystemExit, KeyboardInterrupt, BaseException]
+    "kind", [LookupError, SystemExit, KeyboardInterrupt, GeneratorExit, BaseException]
 )
 def test_the_original_exception_is_raised(kind):
     original = kind("gone")
@@ -99,6 +102,72 @@ def test_failure_and_codes():
     group.add(lambda stop: Code(2**40))
     with pytest.raises(OverflowError, match="C int"):
         group.run()
+
+
+# ---- what is called how ----
+
+
+async def coroutine(a): ...
+
+
+class Takes:
+    def none(self): ...
+    def one_or_two(self, a, b=None): ...
+    async def __call__(self, a): ...
+
+
+@pytest.mark.parametrize(
+    ("function", "takes"),
+    [
+        (lambda: 0, (False, 0)),
+        (lambda a: 0, (False, 1)),
+        (lambda a=1: 0, (False, 0)),
+        (lambda *a: 0, (False, 0)),
+        (lambda a, b: 0, (False, 2)),
+        (lambda *, k: 0, (False, 2)),
+        (Takes().none, (False, 0)),
+        (Takes().one_or_two, (False, 1)),
+        (Takes(), (True, 1)),
+        (coroutine, (True, 1)),
+        (functools.partial(coroutine, 1), (True, 0)),
+        (functools.partial(lambda a, b: 0, b=1), (False, 1)),
+        (threading.Event().set, (False, 0)),
+        (dict, (False, 0)),  # says nothing of itself
+    ],
+)
+def test_what_a_callable_takes(function, takes):
+    assert shape(function) == takes
+
+
+def test_decorator_and_names():
+    group = Group()
+
+    @group.actor
+    def cron(stop):
+        stop.wait()
+
+    group.add(lambda: None, lambda cause: None)
+    names = []
+    group.add(lambda stop: names.append(threading.current_thread().name), name="third")
+    group.run()
+    assert [actor.name for actor in group.report.actors] == ["cron", "actor-1", "third"]
+    assert names == ["third"]
+
+
+def test_an_interrupt_is_given_the_cause_only_if_it_needs_it():
+    stopped = threading.Event()
+    given = []
+
+    def interrupt(timeout=None):  # like Event.wait's: no place for a cause
+        given.append(timeout)
+        stopped.set()
+
+    group = Group()
+    group.add(stopped.wait, interrupt, name="waits")
+    group.add(lambda: Code(4), given.append, name="ends")
+    with pytest.raises(Failure):
+        group.run()
+    assert given[0] is None and given[1].code == 4
 
 
 # ---- the grace, the report, the logger ----
@@ -186,14 +255,6 @@ def test_a_logger_that_fails_is_reported_and_harms_nothing(caplog):
     assert any("the logger failed" in record.getMessage() for record in caplog.records)
 
 
-def test_thread_names():
-    group = Group()
-    names = []
-    group.add(lambda stop: names.append(threading.current_thread().name), name="mine")
-    group.run()
-    assert names == ["mine"]
-
-
 # ---- stopping ----
 
 
@@ -214,7 +275,10 @@ def test_stop_before_and_during():
         group.stop(5)  # the first wins
         assert stop.wait()
 
+    descriptor = group.stop_fd
+    assert select.select([descriptor], [], [], 0)[0] == []
     group.run()
+    assert select.select([descriptor], [], [], 0)[0] == [descriptor]
     assert (group.cause.actor, group.cause.index, group.cause.code) == (None, -1, 0)
 
 
@@ -324,7 +388,11 @@ def test_run_in_two_threads():
 PLUGIN = """
 #include <rungroup.h>
 static int calls;
-static int execute(void *group) { rg_wait_stop(group, -1); calls++; return 11; }
+static int execute(void *group) {
+    rg_wait_stop(group, -1);
+    calls++;
+    return rg_fail(11, "said in C");
+}
 static void interrupt(const rg_cause *cause, void *group) {
     (void)group;
     if (cause->code == 3) calls += 10;
@@ -355,6 +423,9 @@ def test_add_native(tmp_path, cc):
     assert library.called() == 11
     entry = group.report.actors[0]
     assert (entry.name, entry.state, entry.code) == ("plugin", "returned", 11)
+    assert entry.message == "said in C"
+    with pytest.raises(StateError):
+        group.add_native(library.join)
 
 
 @pytest.mark.parametrize("grace", [None, 30.0])
