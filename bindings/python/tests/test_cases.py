@@ -792,6 +792,63 @@ def test_codes():
             Code(wrong)
 
 
+async def never_awaited(*arguments):
+    pytest.fail("it was awaited")
+
+
+def generator(stop):
+    yield pytest.fail("it was resumed")
+
+
+async def async_generator():
+    yield
+
+
+async def forgets_to_await():
+    return never_awaited()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("execute", "kind"),
+    [
+        (lambda: never_awaited(), "coroutine"),
+        (forgets_to_await, "coroutine"),
+        (generator, "generator"),
+        (async_generator, "async_generator"),
+    ],
+)
+def test_work_that_is_returned_instead_of_done(execute, kind, way):
+    group = Group()
+    group.add(execute, lambda cause: None, name="work")
+    with pytest.raises(TypeError, match=f"execute of actor 'work' returned a {kind},"):
+        run(group, way)
+
+
+def test_an_interrupt_that_only_returns_its_work_is_said_at_once():
+    """Its execute does not return, so that the run does not either."""
+    output = python(
+        """
+import logging, os, sys
+from rungroup import Group
+class Said(logging.Handler):
+    def emit(self, record):
+        print(record.getMessage(), record.exc_info[1], flush=True)
+        os._exit(3)  # the group hangs
+logging.getLogger("rungroup").addHandler(Said())
+async def shutdown():
+    pass
+group = Group()
+group.add(__import__("threading").Event().wait, lambda: shutdown(), name="server")
+group.add(lambda stop: None)
+group.run()
+""",
+        expected=3,
+    )
+    assert "the interrupt of actor 'server' failed interrupt of actor" in output
+    assert "returned a coroutine" in output and "never awaited" not in output
+
+
 def group_of_failures(**options):
     group = Group(**options)
 
@@ -814,7 +871,7 @@ def test_what_others_raise_is_logged(caplog):
     with pytest.raises(LookupError):
         group_of_failures().run()
     logged = [r.exc_info[1] for r in caplog.records if r.name == "rungroup"]
-    assert [str(error) for error in logged] == ["two", "three"]
+    assert [str(error) for error in logged] == ["three", "two"]  # as it happened
 
 
 def test_what_is_raised_after_the_run_is_logged(caplog):

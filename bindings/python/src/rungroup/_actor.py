@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from typing import Any, Union
 
 from . import _ffi
@@ -88,11 +88,12 @@ class Actor:
 
     def returned(self, value: object) -> tuple[int, bytes | None]:
         """The code and the message of what its execute returned."""
-        if isinstance(value, enum.IntEnum):
-            try:
+        try:
+            check_called("execute", self.name, value)
+            if isinstance(value, enum.IntEnum):
                 value = Code(value.value, value.name)
-            except OverflowError as error:
-                return self.raised(error)
+        except (OverflowError, TypeError) as error:
+            return self.raised(error)
         if not isinstance(value, Code):
             return 0, None
         return int(value), _ffi.encode(value.message) if value.message else None
@@ -103,6 +104,18 @@ class Actor:
         if isinstance(error, Failure) and INT_MIN <= error.code <= INT_MAX:
             return error.code, describe(error)
         return _ffi.RG_EPANIC, describe(error)
+
+
+def check_called(function: str, name: str, value: object) -> None:
+    """Raises TypeError for a function that has not done its work, but returned it."""
+    if isinstance(value, (Coroutine, Generator, AsyncGenerator)):
+        if not isinstance(value, AsyncGenerator):
+            value.close()  # so that it is not said twice
+        raise TypeError(
+            f"{function} of actor {name!r} returned a {type(value).__name__}, of which "
+            "nothing has run: pass the `async def` itself, or a function that does the "
+            "work before it returns"
+        )
 
 
 #: None: an actor of C's.

@@ -199,7 +199,7 @@ class Coroutines:
         try:
             await result
         except BaseException as error:
-            actor.complaint = error
+            self.run.complains(actor, error)
 
     def interrupted(self, index: int, task: asyncio.Task[Any] | None = None) -> None:
         if task is not None:

@@ -22,15 +22,18 @@ def raise_outcome(run: Run, group: Group) -> None:
     stuck = stuck_error(run, group)
     run.gather()
     error = run.intruder or (stuck or late_error(run, group)) or result(run, group)
-    others = [each for each in raised_by_actors(run) if each is not error]
+    actors = [actor for actor in run.actors if isinstance(actor, Actor)]
+    executes = [actor.exception for actor in actors if actor.exception is not None]
+    interrupts = [actor.complaint for actor in actors if actor.complaint is not None]
+    others = [each for each in executes if each is not error]
     cause = group.cause
     if cause is not None and isinstance(error, StuckError):
         error.__cause__ = cause.exception
         others = [each for each in others if each is not cause.exception]
-    if group._exception_group and others:
-        raised = [*([] if error is None else [error]), *others]
+    if group._exception_group and (others or interrupts):
+        raised = [*([] if error is None else [error]), *others, *interrupts]
         error = vars(builtins)["BaseExceptionGroup"]("actors of the group", raised)
-    elif group._observer is None and not run.logged:
+    elif run.logs and not run.logged:  # the interrupts' were logged before
         for other in others:
             log_exception(other, "an actor raised what run() does not raise")
     run.logged = True
@@ -38,7 +41,8 @@ def raise_outcome(run: Run, group: Group) -> None:
         try:
             raise error
         finally:
-            del error, stuck, others, cause, run, group  # the traceback has this frame
+            # The traceback has this frame.
+            del error, stuck, others, executes, interrupts, actors, cause, run, group
 
 
 def result(run: Run, group: Group) -> BaseException | None:
@@ -50,13 +54,6 @@ def result(run: Run, group: Group) -> BaseException | None:
     if run.outcome:
         return Failure(run.outcome, cause.message if cause is not None else "")
     return None
-
-
-def raised_by_actors(run: Run) -> list[BaseException]:
-    """By executes, and then by interrupts."""
-    actors = [actor for actor in run.actors if isinstance(actor, Actor)]
-    raised = [actor.exception for actor in actors] + [actor.complaint for actor in actors]
-    return [error for error in raised if error is not None]
 
 
 def stuck_error(run: Run, group: Group) -> StuckError | None:

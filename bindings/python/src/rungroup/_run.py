@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _ffi
-from ._actor import Actor, Entry, cause_of, describe
+from ._actor import Actor, Entry, cause_of, check_called, describe
 from ._errors import SpawnError, StateError, check
 from ._ffi import Handle, lib
 from ._stop import StopToken
@@ -103,6 +103,7 @@ class Run:
     """One run of a group.
 
     coroutines: the group's coroutine actors and their event loop, or None.
+    logs: what actors raise is logged, if nothing else tells the caller.
     """
 
     def __init__(
@@ -111,11 +112,13 @@ class Run:
         actors: Sequence[Entry],
         stop: StopToken,
         coroutines: Coroutines | None,
+        logs: bool,
     ) -> None:
         self.handle = handle
         self.actors = actors
         self.stop = stop
         self.coroutines = coroutines
+        self.logs = logs
         self.state = State.NEW
         #: The run's code, or why it could not begin or go on; None: it is not over.
         self.outcome: int | BaseException | None = None
@@ -238,11 +241,19 @@ class Run:
         if actor.interrupt is None:
             return None
         try:
-            if not actor.takes_cause:
-                return actor.interrupt()
-            return actor.interrupt(cause_of(self.handle, self.actors))
+            causes = (cause_of(self.handle, self.actors),) if actor.takes_cause else ()
+            result = actor.interrupt(*causes)
+            if not actor.coroutine:
+                check_called("interrupt", actor.name, result)
+            return result
         except BaseException as error:
-            actor.complaint = error
+            self.complains(actor, error)
+
+    def complains(self, actor: Actor, error: BaseException) -> None:
+        """An interrupt raised this. It is logged now: the run may never end."""
+        actor.complaint = error
+        if self.logs:
+            log_exception(error, f"the interrupt of actor {actor.name!r} failed")
 
     def stop_for(self, error: BaseException) -> None:
         """Stops the group for what is raised when that has ended. Any thread."""
