@@ -2,6 +2,8 @@
 
 import asyncio
 import contextvars
+import os
+import signal
 import threading
 
 import pytest
@@ -74,6 +76,50 @@ def test_cancelling_stops_and_waits(threads):
         assert set(ended) == ({"coroutine", "thread"} if threads else {"coroutine"})
         assert all(actor.state == "returned" for actor in group.report.actors)
         assert (group.cause.actor, group.cause.code) == (None, 1)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("threads", [True, False])
+@pytest.mark.parametrize("signalled", [True, False])
+def test_a_cancel_scope_is_delivered_until_the_end(threads, signalled):
+    """As anyio does: the group is stopped once, and waited for."""
+
+    async def main():
+        running, ended, rounds = asyncio.Event(), [], []
+        loop = asyncio.get_running_loop()
+        group = Group()
+
+        @group.actor
+        async def slow():
+            running.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                while len(rounds) < 10:
+                    await asyncio.sleep(0)
+                ended.append("coroutine")
+
+        if threads:
+            group.add(lambda stop: stop.wait() and ended.append("thread"))
+        group.add_signals()
+
+        def deliver():
+            if not task.done():
+                rounds.append(task.cancel("cancelled by a scope"))
+                loop.call_soon(deliver)
+
+        task = asyncio.create_task(group.run_async())
+        await running.wait()
+        if signalled:
+            os.kill(os.getpid(), signal.SIGINT)
+            while not group.stopping:
+                await asyncio.sleep(0)
+        deliver()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert sorted(ended) == ["coroutine", "thread"][: 1 + threads]
+        assert group.cause.actor == ("signals" if signalled else None)
 
     asyncio.run(main())
 
