@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+import types
+from collections.abc import Callable, Sequence
 from typing import Any, Union
 
 from . import _ffi
@@ -106,11 +107,15 @@ class Actor:
         return _ffi.RG_EPANIC, describe(error)
 
 
+#: What functions return that do their work later.
+UNDONE = types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType
+
+
 def check_called(function: str, name: str, value: object) -> None:
     """Raises TypeError for a function that has not done its work, but returned it."""
-    if isinstance(value, (Coroutine, Generator, AsyncGenerator)):
-        if not isinstance(value, AsyncGenerator):
-            value.close()  # so that it is not said twice
+    if isinstance(value, UNDONE):
+        if isinstance(value, types.CoroutineType):
+            value.close()  # so that the interpreter does not say it, too
         raise TypeError(
             f"{function} of actor {name!r} returned a {type(value).__name__}, of which "
             "nothing has run: pass the `async def` itself, or a function that does the "
