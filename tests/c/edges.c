@@ -1,7 +1,8 @@
-/* Observers that are slow, threads that are cancelled, release functions that run
- * groups, children of fork that stop them. */
+/* Observers that are slow, times of events, threads that are cancelled, release
+ * functions that run groups, children of fork that stop them. */
 #include "process.h"
 
+#include <dlfcn.h>
 #include <sys/wait.h>
 
 /* ---- observers ------------------------------------------------------------------- */
@@ -204,6 +205,65 @@ static void release_runs_nothing(void) {
     }
 }
 
+/* ---- times ----------------------------------------------------------------------- */
+
+static gate clock_read = GATE_INIT, may_post = GATE_INIT;
+static __thread int holds_clock;
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    int (*real)(clockid_t, struct timespec *);
+    void *symbol = dlsym(RTLD_NEXT, "clock_gettime");
+    memcpy(&real, &symbol, sizeof real);
+    int result = real(clock, time);
+    if (holds_clock) {
+        holds_clock = 0;
+        gate_pass(&clock_read);
+        gate_await(&may_post, 1);
+    }
+    return result;
+}
+
+static int64_t last_time;
+static int backwards;
+
+static void look_at_time(const rg_event *event, void *userdata) {
+    (void)userdata;
+    backwards += event->time_ns < last_time;
+    last_time = event->time_ns;
+}
+
+static void *returns_late(void *group) {
+    holds_clock = 1;
+    CHECK_INT(rg_drive_return(group, 1, 0, NULL), 0);
+    return NULL;
+}
+
+/* A thread reads the clock, and another is faster with what happens later. */
+static void times_run_forwards(void) {
+    rg_group *group = rg_new();
+    pthread_t late;
+    int64_t value;
+    CHECK_INT(rg_set_observer(group, look_at_time, NULL), 0);
+    for (int i = 0; i < 2; i++)
+        CHECK_INT(rg_drive_add(group, NULL), 0);
+    CHECK_INT(rg_drive_begin(group), 0);
+    CHECK_INT(rg_drive_next(group, &value), RG_STEP_WAIT);
+    CHECK_INT(rg_drive_return(group, 0, 7, NULL), RG_DRIVE_WAKE);
+    CHECK_INT(pthread_create(&late, NULL, returns_late, group), 0);
+    gate_await(&clock_read, 1);
+    CHECK_INT(rg_drive_next(group, &value), RG_STEP_INTERRUPT);
+    gate_pass(&may_post);
+    pthread_join(late, NULL);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(value, i);
+        CHECK_INT(rg_drive_interrupted(group, i, NULL), 0);
+        CHECK_INT(rg_drive_next(group, &value),
+                  i == 0 ? RG_STEP_INTERRUPT : RG_STEP_FINISH);
+    }
+    CHECK_INT(backwards, 0);
+    rg_free(group);
+}
+
 /* ---- children of fork ---------------------------------------------------------------
  */
 
@@ -254,6 +314,7 @@ int main(void) {
     CASE(added_while_it_starts);
     CASE(cancel_is_held_off);
     CASE(release_runs_nothing);
+    CASE(times_run_forwards);
     CASE(child_cannot_stop_it);
     CASE(made_before_the_fork);
     return finish("edges");
