@@ -33,22 +33,30 @@ try() { # what, command...
     else
         failed=$((failed + 1))
         echo "FAILED $what"
+        grep -a FAIL "$log" || true
         tail -n 20 "$log"
     fi
     rm "$log"
 }
 
-# Whether there are these commands and rustc's target, which are installed if that can be.
-have() { # target, command=Debian package...
+# A compiler works only with the C library's files, which its package does not bring.
+works() { # command
+    command -v "$1" >/dev/null && { [[ $1 != *gcc ]] || echo 'int main(void) { return 0; }' | "$1" -x c - -o /dev/null 2>/dev/null; }
+}
+
+# Whether these commands work and rustc has the target; what is missing is installed if
+# that can be.
+have() { # target, command=Debian packages...
     local target=$1 pair
     shift
     for pair; do
-        command -v "${pair%=*}" >/dev/null && continue
+        works "${pair%=*}" && continue
         if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
             # Several platforms may install at the same time.
-            apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${pair#*=}" >/dev/null 2>&1 || true
+            # shellcheck disable=SC2086  # several packages
+            apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends ${pair#*=} >/dev/null 2>&1 || true
         fi
-        command -v "${pair%=*}" >/dev/null || { echo "left out: $target: ${pair#*=} is missing"; return 1; }
+        works "${pair%=*}" || { echo "left out: $target: missing: ${pair#*=}"; return 1; }
     done
     rustup -q target add "$target" 2>/dev/null ||
         rustc --print sysroot --target "$target" >/dev/null 2>&1 ||
@@ -129,7 +137,7 @@ go_on_musl() {
 # Not: sizes of more than 32 bits (bad_input, stacks).
 i686() {
     local target=i686-unknown-linux-gnu root=/usr/i686-linux-gnu/lib
-    have $target i686-linux-gnu-gcc=gcc-i686-linux-gnu || return 0
+    have $target i686-linux-gnu-gcc="gcc-i686-linux-gnu libc6-dev-i386-cross" || return 0
     local runner=("$root/ld-linux.so.2" --library-path "$root:$PWD/build/$target/lib")
     platform $target i686-linux-gnu-gcc "$common cycles errors memory spawn traps" "${runner[@]}"
     try "$target: Rust's tests" rust_on_i686 $root
@@ -139,7 +147,8 @@ i686() {
 # cannot with threads; and stacks of 2^46 bytes, which it really fetches.
 arm64() {
     local target=aarch64-unknown-linux-gnu
-    have $target aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu aarch64-linux-gnu-g++=g++-aarch64-linux-gnu \
+    have $target aarch64-linux-gnu-gcc="gcc-aarch64-linux-gnu libc6-dev-arm64-cross" \
+        aarch64-linux-gnu-g++=g++-aarch64-linux-gnu \
         qemu-aarch64=qemu-user || return 0
     local runner=(qemu-aarch64 -L /usr/aarch64-linux-gnu -E "LD_LIBRARY_PATH=$PWD/build/$target/lib")
     RUNGROUP_EMULATED=1 platform $target aarch64-linux-gnu-gcc "errors hot systemd tools" "${runner[@]}"
