@@ -119,11 +119,12 @@ rust() { # target
 }
 
 # Not: what looks into the heap by glibc's mallinfo2 (cycles, memory, spawn), and
-# pthread_exit in an interrupt (exits), by which musl unwinds nothing.
+# pthread_exit in an interrupt (exits), by which musl unwinds nothing; and forks from
+# threads by the hundred (leaving): 1 child in 6,000 waits for ever in a pthread_join.
 musl() {
     local target=x86_64-unknown-linux-musl compiler=x86_64-linux-musl-gcc
     have $target $compiler=musl-tools || return 0
-    platform $target $compiler "$common bad_input fork idle loss stacks $greedy"
+    platform $target $compiler "${common/leaving /} bad_input fork idle loss stacks $greedy"
     try "$target: Rust's tests" rust $target
     try "$target: Go's tests" go_on_musl
 }

@@ -156,7 +156,7 @@ def test_sdist_alone(work):
         # Its tests, of the package as installed; without the slow ones.
         work.pip("install", "pytest==8.3.4", python=python)
         (package,) = (work.folder / "unpacked").iterdir()
-        names = ("ffi", "group", "layout", "promises", "readme", "report")
+        names = ("ffi", "layout", "promises", "readme", "report")
         tests = [package / f"tests/test_{name}.py" for name in names]
         run(python, "-m", "pytest", *tests, env=work.env, cwd=package)
     finally:
