@@ -63,7 +63,7 @@ docs: setup lib ## build the book and the references of all languages, and check
 	@scripts/docs.sh
 
 lint: setup ## formatting and static checks
-	@# What a tool left in the checkout, and somebody then committed.
+	@# A binary file is one that a tool has built, and that was committed by mistake.
 	@! git diff --cached --numstat "$$(git hash-object -t tree /dev/null)" | grep -P '^-\t' || \
 		{ echo "lint: these files are built, not written: git rm --cached"; exit 1; }
 	cargo fmt --check

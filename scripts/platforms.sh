@@ -120,7 +120,7 @@ rust() { # target
 
 # Not: what looks into the heap by glibc's mallinfo2 (cycles, memory, spawn), and
 # pthread_exit in an interrupt (exits), by which musl unwinds nothing; and forks from
-# threads by the hundred (leaving): 1 child in 6,000 waits for ever in a pthread_join.
+# threads by the hundred (leaving): one child in some thousand hangs in pthread_join.
 musl() {
     local target=x86_64-unknown-linux-musl compiler=x86_64-linux-musl-gcc
     have $target $compiler=musl-tools || return 0

@@ -115,7 +115,7 @@ const (
 	stepFinish    = C.RG_STEP_FINISH    // the value is the run's code
 )
 
-// next is the next step; its value is in the library's.
+// next is the next step, and sets its value. The pointer into l keeps l alive meanwhile.
 func (l *library) next() int {
 	step := C.rg_drive_next(l.group, &l.value)
 	if step < 0 {

@@ -30,7 +30,7 @@ func (g *group) number(index int) string { return g.id + "." + strconv.Itoa(inde
 // itself. With the lock.
 func (g *group) stuckError() error {
 	stuck := &StuckError{Cause: g.cause}
-	for _, actor := range g.report().Actors {
+	for _, actor := range g.actorReports() {
 		if actor.StuckExecute || actor.StuckInterrupt || actor.StuckThread {
 			stuck.Actors = append(stuck.Actors, actor)
 		}

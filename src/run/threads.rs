@@ -433,7 +433,7 @@ extern "C-unwind" fn thread_main(job: *mut c_void) -> *mut c_void {
             (Role::Driver, Some(core)) if core.gate.pass_driver() => {
                 core.drive();
             }
-            (Role::Observer | Role::Driver, _) => {}
+            (Role::Observer | Role::Driver, _) => {} // the start was called off
         }
         leave(job, keyed);
     }

@@ -83,6 +83,11 @@ def test_bad_input(make, kind):
         make()
 
 
+def test_a_period_of_nothing():
+    with pytest.raises(ValueError, match="more than 0"):
+        actors.periodic(0, print)
+
+
 def run_child(code, **options):
     group = Group()
     group.add(*actors.process([sys.executable, "-c", code], **options), name="child")

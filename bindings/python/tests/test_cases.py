@@ -94,8 +94,10 @@ def test_what_would_end_the_loop_ends_the_group(execute):
     group.add(tidy)
     group.add(execute, name="ends")
     group.add(lambda stop: stop.wait() and None, name="thread")
-    with pytest.raises(RuntimeError if execute is stops_the_loop else SystemExit):
+    wanted = RuntimeError if execute is stops_the_loop else SystemExit
+    with pytest.raises(wanted, match=r"loop\.stop|5"):
         group.run()
+    assert execute is child_exits or group.cause.index == -1
     assert tidied == [True]
     assert all(actor.state in ("returned", "raised") for actor in group.report.actors)
 
@@ -636,18 +638,19 @@ sys.exit(group.main())
         ("sys.exit('sorry')", 1, "sorry"),
         ("os.kill(os.getpid(), signal.SIGTERM); stop.wait()", 143, "SIGTERM"),
         ("os.kill(os.getpid(), signal.SIGINT); stop.wait()", 130, "SIGINT"),
-        # The interpreter would wait for this thread.
-        (
-            "threading.Thread(target=threading.Event().wait).start()\n"
-            "    group.stop(6); threading.Event().wait()",
-            6,
-            "STUCK",
-        ),
     ],
 )
 def test_main(ends, status, says):
     output = python(MAIN.format(ends=ends), expected=status)
-    assert says in output and "outcome" in output  # of the report
+    assert says in output and "rungroup: ended by" in output
+
+
+def test_main_leaves_a_thread_that_the_interpreter_would_wait_for():
+    ends = (
+        "threading.Thread(target=threading.Event().wait).start()\n"
+        "    group.stop(6); threading.Event().wait()"
+    )
+    assert "STUCK" in python(MAIN.format(ends=ends), expected=6)
 
 
 def test_main_leaves_what_is_stuck():
@@ -759,9 +762,10 @@ def test_ctrl_c_during_wait(monkeypatch):
     assert (group.cause.code, group.cause.actor) == (130, None)
 
 
-def test_a_plain_int_is_no_code():
+@pytest.mark.parametrize("value", [3, True, None, "a text", sys.getrecursionlimit()])
+def test_a_plain_value_is_no_code(value):
     group = Group()
-    group.add(lambda stop: sys.getrecursionlimit(), name="ends")
+    group.add(lambda stop: value, name="ends")
     group.run()
     assert group.cause.code == 0
 

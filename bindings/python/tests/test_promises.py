@@ -361,6 +361,8 @@ def test_misuse_says_what_to_do():
     ):
         with pytest.raises(StateError):
             call()
+    with pytest.raises(StateError, match="before run"):
+        group.add(ends, nothing)
 
 
 def test_run_in_two_threads():

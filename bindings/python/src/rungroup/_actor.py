@@ -118,8 +118,8 @@ def check_called(function: str, name: str, value: object) -> None:
             value.close()  # so that the interpreter does not say it, too
         raise TypeError(
             f"{function} of actor {name!r} returned a {type(value).__name__}, of which "
-            "nothing has run: pass the `async def` itself, or a function that does the "
-            "work before it returns"
+            "nothing has run: make execute an `async def` that awaits it, and interrupt "
+            "likewise, or let the function do its work before it returns"
         )
 
 
