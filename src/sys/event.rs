@@ -33,7 +33,9 @@ impl Event {
         }
         // SAFETY: the kernel just made this descriptor; nobody else owns it.
         let read = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Event { read })
+        Ok(Event {
+            read: above_streams(read)?,
+        })
     }
 
     /// A pipe that is closed on exec.
@@ -41,8 +43,8 @@ impl Event {
     fn open() -> io::Result<Self> {
         let (read, write) = io::pipe()?;
         Ok(Event {
-            read: read.into(),
-            write: write.into(),
+            read: above_streams(read.into())?,
+            write: above_streams(write.into())?,
         })
     }
 
@@ -111,6 +113,15 @@ impl Event {
     pub fn signal(&self) {
         uncancelled(|| signal_fd(self.write_fd()));
     }
+}
+
+/// A descriptor that is none of stdin's, stdout's and stderr's. In a program that was
+/// started without these it would be: what somebody prints would signal the event.
+fn above_streams(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() > libc::STDERR_FILENO {
+        return Ok(fd);
+    }
+    fd.try_clone() // which takes none of them
 }
 
 /// Makes the event with this write end readable. Async-signal-safe.

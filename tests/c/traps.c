@@ -245,6 +245,32 @@ static void descriptor_before_interrupts(void) {
     }
 }
 
+/* ---- a program without standard streams --------------------------------------- */
+
+static int write_for_nobody(void *group) {
+    CHECK(rg_done_fd(group) > STDERR_FILENO);
+    CHECK(rg_stop_fd(group) > STDERR_FILENO);
+    for (int fd = STDIN_FILENO; fd <= STDOUT_FILENO; fd++)
+        CHECK_INT(write(fd, "taken for a count", 17), -1);
+    CHECK_INT(rg_poll(group, NULL, 0, 0), 0);
+    return 3;
+}
+
+/* A descriptor of the library's that took the place of a closed stream would count
+ * what is printed as a stop. */
+static void streams_closed(void) {
+    int signal = SIGUSR1;
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    rg_group *group = rg_new();
+    CHECK_INT(rg_add_signals(group, &signal, 1), 0);
+    CHECK_INT(rg_add(group, write_for_nobody, rg_interrupt_none, group), 0);
+    CHECK_INT(run_either(group, 1), 3);
+    rg_free(group);
+}
+
+static void without_streams(void) { check_in_child(streams_closed); }
+
 /* ---- rg_poll ------------------------------------------------------------------------
  */
 
@@ -402,6 +428,7 @@ int main(void) {
     CASE(exit_after_stop);
     CASE(exit_in_interrupt);
     CASE(descriptor_before_interrupts);
+    CASE(without_streams);
     CASE(poll_retries);
     CASE(unblocked_by_shutdown);
     CASE(exit_flushes);

@@ -334,6 +334,52 @@ def test_wakeup_descriptor_is_forwarded_and_restored(handlers):
     os.close(writer)
 
 
+CHILD = """
+import asyncio, os, signal, sys, time, warnings
+from rungroup import Group
+warnings.simplefilter("ignore")
+number = getattr(signal, sys.argv[1])
+group = Group(grace=20.0)
+
+def forks(stop):
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writer, b"r")
+            time.sleep(20)
+        except KeyboardInterrupt:
+            os._exit(42)
+        os._exit(1)
+    os.read(reader, 1)
+    os.kill(child, number)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(status, stop.is_set())
+
+group.add(forks)
+if "signals" in sys.argv:
+    group.add_signals()
+asyncio.run(group.run_async()) if "async" in sys.argv else group.run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "ways"),
+    [
+        ("SIGINT", ()),
+        ("SIGTERM", ()),
+        ("SIGINT", ("signals",)),
+        ("SIGTERM", ("signals",)),
+        ("SIGTERM", ("signals", "async")),
+    ],
+)
+def test_a_signal_for_a_forked_child_is_not_the_groups(name, ways):
+    """And ends the child as if there were no group: a process pool's workers are such
+    children, and one that did not end would be waited for."""
+    ends = {"SIGINT": 42, "SIGTERM": -signal.SIGTERM}[name]
+    assert python(CHILD, name, *ways) == f"{ends} False\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, 0, 9999, -1])
 def test_no_signal(number):
     with pytest.raises(ValueError, match=r"\d"):

@@ -91,6 +91,17 @@ class Wakeup:
         """Ends the wait. Any thread."""
         _write(self.writer, b"\0", 1)  # or it is full: it ends anyway
 
+    @staticmethod
+    def forked() -> None:
+        """In a child of fork, whose signals this process would take for its own."""
+        if Wakeup._pipes is not None:
+            current = signal.set_wakeup_fd(-1)
+            if current != Wakeup._pipes[1]:
+                signal.set_wakeup_fd(current, warn_on_full_buffer=False)
+
+
+os.register_at_fork(after_in_child=Wakeup.forked)
+
 
 class Bell:
     """The same for other threads, which signals do not end."""
@@ -183,6 +194,7 @@ class Known:
         self, actors: Iterable[object], heard: Callable[[SignalError], None]
     ) -> None:
         self.heard = heard
+        self.pid = os.getpid()
         self.signals = [
             number
             for actor in actors
@@ -196,7 +208,11 @@ class Known:
             signal.signal(number, self.handler)
 
     def handler(self, number: int, frame: object) -> None:
-        self.heard(SignalError(number))
+        if self.pid == os.getpid():
+            self.heard(SignalError(number))
+        else:  # a child of fork, which has no group to stop: the default kills it
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
     def __exit__(self, *raised: object) -> None:
         for number in self.signals:
