@@ -30,12 +30,16 @@ struct Plan {
     stuck: bool,
     /// How often the driver may be late.
     late: usize,
+    /// Whether an actor may return before its thread ends.
+    first: bool,
 }
 
 /// What may happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Happens {
     StartReturns(usize),
+    /// And its thread goes on: returns again when that has ended.
+    FirstReturns(usize),
     Returns(usize),
     InterruptReturns(usize),
     Stop,
@@ -65,6 +69,9 @@ struct World {
     cause: Option<(i32, Option<usize>)>,
     t0: Nanos,
     returned: BTreeSet<usize>,
+    /// The one whose thread goes on, and whether there may be one.
+    ending: Option<usize>,
+    first: bool,
     started: usize,
     starts_returned: usize,
     handed_out: Vec<usize>,
@@ -107,6 +114,8 @@ impl World {
             cause: None,
             t0: 0,
             returned: BTreeSet::new(),
+            ending: None,
+            first: plan.first,
             started: 0,
             starts_returned: 0,
             handed_out: Vec::new(),
@@ -151,8 +160,12 @@ impl World {
                     .map(Happens::StartReturns),
             );
             let all = 0..self.plan.actors;
-            let running = all.filter(|index| !self.returned.contains(index));
-            may.extend(running.map(Happens::Returns));
+            let running = all.filter(|index| !self.has_ended(*index));
+            may.extend(running.clone().map(Happens::Returns));
+            if self.first {
+                let on_threads = running.filter(|&index| index >= self.plan.starts);
+                may.extend(on_threads.map(Happens::FirstReturns));
+            }
             let open = self.handed_out.iter().copied();
             let open = open.filter(|index| !self.interrupted.contains(index));
             may.extend(open.map(Happens::InterruptReturns));
@@ -177,6 +190,7 @@ impl World {
     fn happens(&mut self, what: Happens) {
         match what {
             Happens::StartReturns(index) => self.start_returns(index),
+            Happens::FirstReturns(index) => self.first_returns(index),
             Happens::Returns(index) => self.returns(index),
             Happens::InterruptReturns(index) => self.interrupt_returns(index),
             Happens::Stop => self.stop(),
@@ -239,6 +253,10 @@ impl World {
         assert!(machine.interrupt_returned(count, None, now).is_err());
         for index in 0..count {
             if self.returned.contains(&index) || !started {
+                let first = machine.first_returned(index, outcome.clone(), now);
+                assert!(first.is_err() || self.finished.is_some());
+            }
+            if (self.returned.contains(&index) && self.ending != Some(index)) || !started {
                 let again = machine.returned(index, outcome.clone(), now);
                 assert_eq!(again, Err(Error::State));
             }
@@ -254,7 +272,7 @@ impl World {
     }
 
     fn open(&self) -> usize {
-        let all = 2 * self.plan.actors + self.plan.starts;
+        let all = 2 * self.plan.actors + self.plan.starts + usize::from(self.ending.is_some());
         all - self.returned.len() - self.interrupted.len() - self.starts_returned
     }
 
@@ -262,22 +280,46 @@ impl World {
         Some(self.t0 + self.plan.grace?)
     }
 
-    fn returns(&mut self, index: usize) {
-        let outcome = if index == 1 {
-            Outcome::panic("no luck")
-        } else {
-            Outcome::code(code_of(index))
-        };
-        let code = outcome.code;
+    /// Its execute has returned, and its thread ended.
+    fn has_ended(&self, index: usize) -> bool {
+        self.returned.contains(&index) && self.ending != Some(index)
+    }
+
+    fn outcome(index: usize) -> Outcome {
+        match index {
+            1 => Outcome::panic("no luck"),
+            _ => Outcome::code(code_of(index)),
+        }
+    }
+
+    fn first_returns(&mut self, index: usize) {
+        let outcome = World::outcome(index);
+        self.first = false;
         self.machine
-            .returned(index, outcome, self.now)
-            .expect("E7, E8, E9");
+            .first_returned(index, outcome, self.now)
+            .expect("E7', E8'");
+        if self.finished.is_none() {
+            self.ending = Some(index);
+            self.is_cause(index);
+        }
+    }
+
+    fn returns(&mut self, index: usize) {
+        self.machine
+            .returned(index, World::outcome(index), self.now)
+            .expect("E7, E8, E9, E14");
+        self.ending = self.ending.filter(|&ending| ending != index);
+        self.is_cause(index);
+        self.wakes(Awaited::Execute(index));
+    }
+
+    fn is_cause(&mut self, index: usize) {
         self.returned.insert(index);
         if self.cause.is_none() {
-            self.cause = Some((code, Some(index)));
+            self.cause = Some((World::outcome(index).code, Some(index)));
             self.t0 = self.now;
+            self.awake |= self.awaited == Awaited::Any;
         }
-        self.wakes(Awaited::Execute(index));
     }
 
     fn start_returns(&mut self, index: usize) {
@@ -360,7 +402,7 @@ impl World {
                 // I4, and with a grace only an overrun lets it go on.
                 if let Some(&before) = self.handed_out.last() {
                     let settled = self.interrupted.contains(&before)
-                        && (self.plan.order != Order::Staged || self.returned.contains(&before));
+                        && (self.plan.order != Order::Staged || self.has_ended(before));
                     let overran = self.share.is_some_and(|until| self.now >= until);
                     assert!(settled || overran, "I4");
                 }
@@ -407,7 +449,9 @@ impl World {
                     assert_eq!(record.stuck.interrupt, interrupt, "I7");
                     let start = (self.starts_returned..self.plan.starts).contains(&index);
                     assert_eq!(record.stuck.start, start, "I7");
-                    assert_eq!(record.stuck.any(), execute || interrupt || start);
+                    let thread = self.ending == Some(index);
+                    assert_eq!(record.stuck.thread, thread, "I7");
+                    assert_eq!(record.stuck.any(), execute || interrupt || start || thread);
                     assert_eq!(record.panicked(), index == 1 && !execute);
                 }
                 assert_eq!(self.machine.finished_at(), self.now);
@@ -475,7 +519,7 @@ impl World {
             let of = |kind| count(kind, Some(index));
             let in_time = |stuck: bool, done: bool| usize::from(done && !stuck);
             assert_eq!(of(EventKind::Started), usize::from(self.started()));
-            let returned = in_time(record.stuck.without_result(), record.returned.is_some());
+            let returned = usize::from(record.returned_in_time().is_some());
             assert_eq!(of(EventKind::Returned), returned);
             let interrupted = in_time(record.stuck.interrupt, record.interrupted.is_some());
             assert_eq!(of(EventKind::Interrupted), interrupted);
@@ -541,9 +585,13 @@ fn every_order_of_events_of_up_to_three_actors() {
     for actors in 0..=3 {
         for order in ORDERS {
             for grace in [None, Some(0), Some(900)] {
-                // More with starts are too many states to go through here.
-                for starts in 0..=(if actors < 3 { actors } else { 0 }) {
-                    let plain = actors < 3 && starts == 0;
+                // More with starts, or with a return before the thread's end, are too many
+                // states to go through here.
+                for (starts, first) in (0..=actors).flat_map(|n| [(n, false), (n, true)]) {
+                    if actors == 3 && (starts > 0 || first) {
+                        continue;
+                    }
+                    let plain = actors < 3 && starts == 0 && !first;
                     states += every_state(Plan {
                         actors,
                         starts,
@@ -554,6 +602,7 @@ fn every_order_of_events_of_up_to_three_actors() {
                         observed: plain,
                         stuck: true,
                         late: usize::from(plain),
+                        first,
                     });
                 }
             }
@@ -591,7 +640,6 @@ fn a_thread_that_does_not_end_is_stuck() {
         machine.interrupt_returned(index, None, 1).unwrap();
     }
     assert_eq!(machine.next(1), Step::Wait(Some(11)));
-    machine.ending(0);
     machine.ending(1);
     assert_eq!(machine.next(11), Step::Finish(Error::TimedOut.code()));
     let stuck = machine.records()[1].stuck;
@@ -867,7 +915,7 @@ proptest! {
         (observed, stuck) in any::<(bool, bool)>(),
         choices in proptest::collection::vec(any::<u16>(), 0..400),
     ) {
-        let plan = Plan { actors, starts, order: ORDERS[order], grace, stops, observed, stuck, late };
+        let plan = Plan { actors, starts, order: ORDERS[order], grace, stops, observed, stuck, late, first: true };
         let mut choices = choices.into_iter();
         let stopped = match choices.next().unwrap_or(3) % 8 {
             0 => Stopped::Before,

@@ -76,14 +76,6 @@ struct Current {
     until: Option<Nanos>,
 }
 
-/// Without memory the copy is lost: a clone would abort.
-fn copy_of(message: &Message) -> Message {
-    match message {
-        Message::Borrowed(text) => Message::Borrowed(text),
-        Message::Owned(text) => text::copy(text).map_or(NO_MESSAGE, Message::Owned),
-    }
-}
-
 /// How many events a run of so many actors has at most: recording one must not need
 /// memory that cannot be had.
 fn most_events(actors: usize) -> usize {
@@ -290,8 +282,9 @@ impl Machine {
         true
     }
 
-    /// Actor `index`'s execute returned. Once an actor: a second report, or one
-    /// from an actor that does not exist or does not run, is refused.
+    /// Actor `index`'s execute returned, and nothing of it goes on. Once an actor: a
+    /// second report, or one from an actor that does not exist or does not run, is
+    /// refused.
     pub fn returned(&mut self, index: usize, outcome: Outcome, now: Nanos) -> Result<(), Error> {
         let finished = match self.phase {
             Phase::Adding | Phase::Starting => return Err(Error::State),
@@ -299,31 +292,57 @@ impl Machine {
             Phase::Running | Phase::Stopping => false,
         };
         let record = self.records.get_mut(index).ok_or(Error::Invalid)?;
-        if record.returned.is_some() || (finished && !record.stuck.without_result()) {
+        let known = record.returned.is_some();
+        if (known && !record.ending) || (finished && !record.stuck.on_its_thread()) {
             return Err(Error::State);
         }
-        record.returned = Some(now);
+        record.ending = false;
         self.outstanding -= 1;
-        if finished {
-            // The report stays as it was when the run ended.
+        if known {
             return Ok(());
         }
-        let code = outcome.code;
-        let message = match self.phase {
-            Phase::Running => copy_of(&outcome.message),
-            _ => NO_MESSAGE,
-        };
-        record.outcome = Some(outcome);
-        self.note(EventKind::Returned, Some(index), code, now);
+        record.returned = Some(now);
+        if !finished {
+            self.has_returned(index, outcome, now);
+        } // else the report stays as it was when the run ended
+        Ok(())
+    }
+
+    /// Actor `index`'s execute returned, but its thread goes on: what it still does
+    /// may wait for the group's stop, so that this is not put off until it has ended
+    /// (rule 4). [`Machine::returned`] follows.
+    pub fn first_returned(
+        &mut self,
+        index: usize,
+        outcome: Outcome,
+        now: Nanos,
+    ) -> Result<(), Error> {
+        let record = self.records.get_mut(index).ok_or(Error::Invalid)?;
+        match self.phase {
+            Phase::Running | Phase::Stopping if record.returned.is_none() => {
+                record.ending = true;
+                record.returned = Some(now);
+                self.has_returned(index, outcome, now);
+                Ok(())
+            }
+            Phase::Finished(_) => Ok(()),
+            _ => Err(Error::State),
+        }
+    }
+
+    fn has_returned(&mut self, index: usize, outcome: Outcome, now: Nanos) {
+        self.note(EventKind::Returned, Some(index), outcome.code, now);
         if self.phase == Phase::Running {
+            let Outcome { code, message } = outcome.copy();
+            let index = Some(index);
             let cause = Cause {
                 code,
-                index: Some(index),
+                index,
                 message,
             };
             self.stopping(cause, now);
         }
-        Ok(())
+        self.records[index].outcome = Some(outcome);
     }
 
     /// The start of actor `index` returned; a panic in it ends nothing but the
@@ -475,7 +494,8 @@ impl Machine {
             Call::Interrupt(index) => {
                 let record = &self.records[index];
                 record.interrupted.is_some()
-                    && (self.order != Order::Staged || record.returned.is_some())
+                    && (self.order != Order::Staged
+                        || (record.returned.is_some() && !record.ending))
             }
         }
     }
@@ -534,7 +554,7 @@ impl Machine {
                 execute: !returned && !record.ending,
                 start: record.start == Start::Called,
                 interrupt: record.interrupted.is_none(),
-                thread: !returned && record.ending,
+                thread: record.ending,
             };
             if record.stuck.any() {
                 self.note(EventKind::Stuck, Some(index), 0, now);

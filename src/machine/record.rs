@@ -73,6 +73,16 @@ impl Outcome {
         }
     }
 
+    /// A copy. Without memory its message is lost: a clone would abort.
+    pub fn copy(&self) -> Self {
+        let message = match &self.message {
+            Message::Borrowed(text) => Message::Borrowed(text),
+            Message::Owned(text) => text::copy(text).map_or(NO_MESSAGE, Message::Owned),
+        };
+        let code = self.code;
+        Outcome { code, message }
+    }
+
     fn panicked(&self) -> bool {
         self.code == Error::Panic.code()
     }
@@ -108,9 +118,8 @@ impl Stuck {
         self.execute || self.start || self.interrupt || self.thread
     }
 
-    /// Whether the actor has no result: its execute has not returned, or its
-    /// thread has not ended.
-    pub fn without_result(self) -> bool {
+    /// Whether the actor's thread goes on: in its execute, or after it.
+    pub fn on_its_thread(self) -> bool {
         self.execute || self.thread
     }
 }
@@ -131,7 +140,7 @@ pub struct Record {
     /// Made when it is first asked for, if its users gave none.
     name: Option<CString>,
     pub(super) start: Start,
-    /// The execute returned, and its thread is about to end.
+    /// The execute returned, but its thread has not ended.
     pub(super) ending: bool,
     /// When its execute returned.
     pub returned: Option<Nanos>,
@@ -182,7 +191,7 @@ impl Record {
     /// When its execute returned, as the report shows it: a return after the
     /// run was over changes nothing.
     pub fn returned_in_time(&self) -> Option<Nanos> {
-        self.returned.filter(|_| !self.stuck.without_result())
+        self.returned.filter(|_| self.outcome.is_some())
     }
 
     /// When its interrupt returned, likewise.

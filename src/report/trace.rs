@@ -44,7 +44,7 @@ impl Report {
                      \"stuck\":{},\"cause\":{}}}}}",
                     micros(started),
                     micros(end.unwrap_or(self.end).saturating_sub(started)),
-                    record.stuck.without_result(),
+                    record.stuck.on_its_thread(),
                     self.initiator() == Some(index),
                 ));
             }

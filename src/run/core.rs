@@ -73,6 +73,10 @@ impl State {
                     self.machine.stop(outcome.code, at);
                     Ok(())
                 }
+                Post::First => {
+                    let index = inbox.first_actor();
+                    self.machine.first_returned(index, outcome, at)
+                }
                 Post::Start(index) => self.machine.start_returned(index),
                 Post::Execute(index) => self.machine.returned(index, outcome, at),
                 Post::Interrupt(index) => {
@@ -510,7 +514,7 @@ impl Core {
         let bounded = self.with(|machine| machine.grace().is_some());
         let is_stuck = |index: usize| {
             let stuck = |machine: &mut Machine| machine.records()[index].stuck;
-            bounded && self.with(stuck).without_result()
+            bounded && self.with(stuck).on_its_thread()
         };
         self.end_threads(is_stuck, calls_left);
     }

@@ -27,13 +27,24 @@ impl Core {
     fn post_as(&self, caller: Caller, post: Post, outcome: Outcome) -> Result<bool, Error> {
         let wake = self.inbox.post(post, caller, outcome)?;
         // An execute that returns ends the group, whichever it is.
-        if matches!(post, Post::Execute(_) | Post::Stop) && !self.stop.is_set() {
+        let ends = matches!(post, Post::Execute(_) | Post::First | Post::Stop);
+        if ends && !self.stop.is_set() {
             self.stop.set();
         }
         if wake {
             self.wake();
         }
         Ok(wake)
+    }
+
+    /// An actor's execute has returned; its thread posts that at its end. The first is
+    /// posted now as well: the destructors of the thread's data might wait for what
+    /// only the group's stop brings about.
+    pub fn returning(&self, index: usize, outcome: &Outcome) {
+        self.inbox.ending(Post::Execute(index));
+        if !self.stop.is_set() && self.inbox.claim_first(index) {
+            let _ = self.post(Post::First, outcome.copy());
+        }
     }
 
     /// Posts the return of an actor that the host runs. After this post the run may be
@@ -288,7 +299,7 @@ impl Core {
                 entered();
                 threads::call_interrupt(calls, cause)
             }),
-            Post::Execute(_) | Post::Stop => NO_MESSAGE,
+            Post::First | Post::Execute(_) | Post::Stop => NO_MESSAGE,
         }
     }
 

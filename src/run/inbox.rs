@@ -24,9 +24,12 @@ use crate::sys::tsan;
 pub enum Post {
     /// The group was stopped from outside.
     Stop,
+    /// An execute was the first to return: the one that [`Inbox::claim_first`] has
+    /// noted. `Execute` follows at its thread's end.
+    First,
     /// This actor's start returned.
     Start(usize),
-    /// This actor's execute returned, or an async actor completed.
+    /// This actor's execute returned and its thread ended, or an async actor completed.
     Execute(usize),
     /// This actor's interrupt returned.
     Interrupt(usize),
@@ -39,6 +42,7 @@ impl Post {
     fn number(self) -> u32 {
         let (index, kind) = match self {
             Post::Stop => return STOP,
+            Post::First => return FIRST_RETURN,
             Post::Start(index) => (index, START),
             Post::Execute(index) => (index, 0),
             Post::Interrupt(index) => (index, 1),
@@ -49,10 +53,11 @@ impl Post {
     fn of(number: u32) -> Post {
         let index = ((number & !START) / 2) as usize;
         match number {
+            _ if number & START == 0 && number & 1 == 0 => Post::Execute(index),
+            _ if number & START == 0 => Post::Interrupt(index),
             STOP => Post::Stop,
-            _ if number & START != 0 => Post::Start(index),
-            _ if number & 1 == 0 => Post::Execute(index),
-            _ => Post::Interrupt(index),
+            FIRST_RETURN => Post::First,
+            _ => Post::Start(index),
         }
     }
 }
@@ -63,6 +68,10 @@ const START: u32 = 1 << 31;
 const MOST: usize = 1 << 28;
 /// The slot of a stop from outside.
 const STOP: u32 = u32::MAX - 3;
+/// In [`Inbox::first_actor`]: none yet.
+const NOBODY: usize = usize::MAX;
+/// The slot of the first return.
+const FIRST_RETURN: u32 = u32::MAX - 4;
 /// No slot: the end of the stack, and a driver that waits for nothing.
 const NONE: u32 = u32::MAX;
 /// In [`Inbox::awaited`]: any post.
@@ -191,6 +200,9 @@ pub struct Inbox {
     /// How many slots are armed and not posted.
     left: AtomicUsize,
     stop: Slot,
+    first: Slot,
+    /// Whose return that is: an actor's index, or [`NOBODY`].
+    first_actor: AtomicUsize,
     /// Two slots an actor: for its execute and its interrupt.
     actors: Slots,
     /// One slot an actor, for its start; made with the first async actor.
@@ -205,6 +217,8 @@ impl Default for Inbox {
             count: AtomicUsize::new(0),
             left: AtomicUsize::new(0),
             stop: Slot::new(state::OWN),
+            first: Slot::new(state::OWN),
+            first_actor: AtomicUsize::new(NOBODY),
             actors: Slots::default(),
             starts: OnceLock::new(),
         }
@@ -244,6 +258,7 @@ impl Inbox {
     fn find(&self, post: Post) -> Option<(&Slot, u32)> {
         let (slots, index, place) = match post {
             Post::Stop => return Some((&self.stop, STOP)),
+            Post::First => return Some((&self.first, FIRST_RETURN)),
             Post::Start(index) => (&**self.starts.get()?, index, index),
             // Shifts, since a number that is no actor's may be too large to be doubled.
             Post::Execute(index) => (&self.actors, index, index << 1),
@@ -258,12 +273,13 @@ impl Inbox {
     /// The slot of this number; `None`: it was not made.
     fn numbered(&self, number: u32) -> Option<&Slot> {
         match number {
+            _ if number & START == 0 => self.actors.get(number as usize),
             STOP => Some(&self.stop),
-            _ if number & START != 0 => {
+            FIRST_RETURN => Some(&self.first),
+            _ => {
                 let starts = self.starts.get()?;
                 starts.get(((number & !START) / 2) as usize)
             }
-            _ => self.actors.get(number as usize),
         }
     }
 
@@ -295,6 +311,19 @@ impl Inbox {
         if let Some(slot) = self.slot(post) {
             slot.state.store(state::ENDING, Release);
         }
+    }
+
+    /// Of several executes that return, one may post [`Post::First`]: whether it is this
+    /// one.
+    pub fn claim_first(&self, index: usize) -> bool {
+        self.first_actor
+            .compare_exchange(NOBODY, index, Relaxed, Relaxed)
+            .is_ok()
+    }
+
+    /// Whose return [`Post::First`] is.
+    pub fn first_actor(&self) -> usize {
+        self.first_actor.load(Relaxed)
     }
 
     /// Whether [`Inbox::ending`] was called for this slot, and nothing was posted.
@@ -340,7 +369,8 @@ impl Inbox {
                 Err(now) => head = now,
             }
         }
-        let last = post != Post::Stop && self.left.fetch_sub(1, SeqCst) == 1;
+        let expected = !matches!(post, Post::Stop | Post::First);
+        let last = expected && self.left.fetch_sub(1, SeqCst) == 1;
         let awaited = self.awaited.load(SeqCst);
         let wake = awaited == ANY || awaited == number || (awaited == LAST && last);
         Ok(wake
@@ -428,7 +458,9 @@ mod tests {
                 assert_eq!(Post::of(post.number()), post);
             }
         }
-        assert_eq!(Post::of(Post::Stop.number()), Post::Stop);
+        for post in [Post::Stop, Post::First] {
+            assert_eq!(Post::of(post.number()), post);
+        }
         for index in [MOST, usize::MAX] {
             assert_eq!(Inbox::default().make(index, false), Err(Error::Memory));
         }

@@ -503,10 +503,11 @@ unsafe fn enter_actor(job: *mut Job) -> Option<(Execute, Calls)> {
 unsafe fn leave_actor(job: *mut Job, code: i32, calls: Calls) {
     // SAFETY: the job is this thread's until `exited`.
     let job = unsafe { &mut *job };
-    job.outcome = Some(failure::outcome(code, calls.take_failure));
+    let outcome = failure::outcome(code, calls.take_failure);
     if let Some(core) = &job.core {
-        core.inbox.ending(Post::Execute(job.index));
+        core.returning(job.index, &outcome);
     }
+    job.outcome = Some(outcome);
 }
 
 unsafe fn listen(job: *mut Job) {
@@ -560,6 +561,12 @@ unsafe fn call_done(job: *mut Job, call: Post, complaint: Message) {
 extern "C" fn exited(job: *mut c_void) {
     // SAFETY: `enter` gave the key this job, and the thread uses it no more.
     let thread = unsafe { &mut *job.cast::<Job>() };
+    let left_early = thread.called && thread.outcome.is_none();
+    if let (true, Role::Actor { .. }, Some(core)) = (left_early, &thread.role, &thread.core) {
+        let outcome = left();
+        core.returning(thread.index, &outcome);
+        thread.outcome = Some(outcome);
+    }
     if thread.rounds > 1 {
         // In the last of them only: by then the destructors of other keys have
         // run, which may block, and which the grace is to bound as well.
@@ -578,14 +585,16 @@ extern "C" fn exited(job: *mut c_void) {
     drop(core);
 }
 
-fn post_end(core: &Core, job: &mut Job) {
+/// The outcome of an execute that did not return.
+fn left() -> Outcome {
     const LEFT: &CStr = c"the actor's thread ended without returning (pthread_exit, or cancelled)";
+    Outcome::of_panic(Cow::Borrowed(LEFT))
+}
+
+fn post_end(core: &Core, job: &mut Job) {
     match &job.role {
         Role::Actor { .. } | Role::Signals { .. } if job.called => {
-            let outcome = job
-                .outcome
-                .take()
-                .unwrap_or_else(|| Outcome::of_panic(Cow::Borrowed(LEFT)));
+            let outcome = job.outcome.take().unwrap_or_else(left);
             // Refused for a signal actor, which has posted before.
             let _ = core.post(Post::Execute(job.index), outcome);
         }

@@ -62,6 +62,7 @@ static void pass_released(void *userdata) {
 /* `only_thread`: the execute has returned, so that its thread alone is stuck. */
 static void does_not_end(rg_execute_fn execute, int only_thread) {
     enum { GRACE_MS = 300 };
+    int before = threads();
     rg_group *group = rg_new();
     CHECK_INT(rg_set_grace(group, GRACE_MS), 0);
     add_released(group, "before", until_stop, rg_interrupt_none, group, pass_released);
@@ -92,7 +93,7 @@ static void does_not_end(rg_execute_fn execute, int only_thread) {
     CHECK_INT(gate_count(&released), 0);
     gate_pass(&freedom);
     gate_await(&released, 4);
-    await_threads(1);
+    await_threads(before);
 }
 
 static void early_key(void) {
@@ -100,14 +101,19 @@ static void early_key(void) {
     does_not_end(until_stop_with_key, 1);
 }
 
-/* The library's own key comes with its first thread. */
-static void late_key(void) {
+/* The library's own key, which exists while a group runs, was made before: it is
+ * destroyed before the others. */
+static void after_the_librarys(void (*then)(void)) {
     rg_group *group = rg_new();
-    add_released(group, NULL, return_seven, rg_interrupt_none, NULL, NULL);
-    CHECK_INT(rg_run(group), 7);
+    add_released(group, NULL, until_stop, rg_interrupt_none, group, NULL);
+    CHECK_INT(rg_start(group), 0);
+    then();
+    CHECK_INT(rg_stop(group, 0), 0);
+    CHECK_INT(rg_wait(group, -1, NULL), 1);
     rg_free(group);
-    early_key();
 }
+
+static void late_key(void) { after_the_librarys(early_key); }
 
 static void clean_up_handler(void) { does_not_end(until_stop_and_exit, 0); }
 
@@ -119,13 +125,77 @@ static void threads_that_do_not_end(void) {
     }
 }
 
-/* Ends in time: then nobody is stuck, and the report has the result. */
+/* The first to return ends the group (rule 4) although its thread does not end: what
+ * that waits for may come with the stop alone. */
+static int first_with_key(void *userdata) {
+    (void)userdata;
+    pthread_setspecific(slow_key, &slow_key);
+    stopped_at = now_ns();
+    return rg_fail(7, "enough");
+}
+
+static int first_that_exits(void *userdata) {
+    (void)userdata;
+    pthread_setspecific(slow_key, &slow_key);
+    stopped_at = now_ns();
+    pthread_exit(NULL);
+}
+
 static void let_go(const rg_cause *cause, void *userdata) {
     (void)cause;
     (void)userdata;
     gate_pass(&freedom);
 }
 
+static void first_ends_the_group(rg_execute_fn first, int code) {
+    enum { GRACE_MS = 300 };
+    int before = threads();
+    for (int in_time = 0; in_time < 2; in_time++) {
+        freedom = (gate)GATE_INIT;
+        rg_group *group = rg_new();
+        CHECK_INT(rg_set_order(group, RG_ORDER_STAGED), 0);
+        CHECK_INT(rg_set_grace(group, in_time ? -1 : GRACE_MS), 0);
+        add_released(group, "first", first, rg_interrupt_none, group, NULL);
+        add_released(group, "other", until_stop, in_time ? let_go : rg_interrupt_none,
+                     group, NULL);
+        CHECK_INT(run_in(way, group), in_time ? code : RG_ETIMEDOUT);
+        if (!in_time)
+            check_in_time(stopped_at, GRACE_MS);
+        CHECK_INT(rg_get_cause(group)->code, code);
+        CHECK_STR(rg_get_cause(group)->actor, "first");
+        rg_actor_report report = report_of(group, 0);
+        CHECK_INT(report.code, code);
+        CHECK_INT(report.stuck, in_time ? 0 : RG_STUCK_THREAD);
+        CHECK(report.returned_ns >= 0 &&
+              report.returned_ns <= summary_of(group).stopping_ns);
+        CHECK_INT(report_of(group, 1).stuck, 0);
+        rg_free(group);
+        gate_pass(&freedom);
+        await_threads(before);
+    }
+}
+
+static void key_of_the_first(void) {
+    CHECK_INT(pthread_key_create(&slow_key, slow_destructor), 0);
+    first_ends_the_group(first_with_key, 7);
+}
+
+/* That it left is known when the library's own key is destroyed. */
+static void exits_with_key(void) {
+    CHECK_INT(pthread_key_create(&slow_key, slow_destructor), 0);
+    first_ends_the_group(first_that_exits, RG_EPANIC);
+}
+
+static void late_key_of_the_first(void) { after_the_librarys(exits_with_key); }
+
+static void first_threads_that_do_not_end(void) {
+    for (way = 0; way < WAYS; way++) {
+        check_status_0(key_of_the_first);
+        check_status_0(late_key_of_the_first);
+    }
+}
+
+/* Ends in time: then nobody is stuck, and the report has the result. */
 static void key_in_time(void) {
     CHECK_INT(pthread_key_create(&slow_key, slow_destructor), 0);
     rg_group *group = rg_new();
@@ -455,6 +525,7 @@ int main(int count, char **arguments) {
         slack_ms = atoi(arguments[1]);
     watchdog(240);
     CASE(threads_that_do_not_end);
+    CASE(first_threads_that_do_not_end);
     CASE(threads_that_end_in_time);
     CASE(start_that_blocks);
     CASE(no_thread_at_the_stop);
