@@ -143,6 +143,9 @@ struct actor_report {
     bool execute_stuck = false;
     /** Its interrupt had not returned when the grace was over. */
     bool interrupt_stuck = false;
+    /** Its execute had returned, but its thread had not ended: the destructor of a
+        thread_local object blocks, say. */
+    bool thread_stuck = false;
     /** Execute was called. */
     std::optional<std::chrono::nanoseconds> started;
     /** Execute returned. */
@@ -351,7 +354,8 @@ class hub : public std::enable_shared_from_this<hub> {
         if (fd_ < 0) {
             if (closed_)
                 throw error(RG_ESTATE, "rungroup: the group is gone");
-            fd_ = ::fcntl(checked(rg_stop_fd(handle_)), F_DUPFD_CLOEXEC, 0);
+            fd_ =
+                ::fcntl(checked(rg_stop_fd(handle_)), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
             if (fd_ < 0)
                 throw error(RG_ENOMEM, rg_strerror(RG_ENOMEM));
         }
@@ -940,10 +944,13 @@ class group {
             what = '"' + *why->actor + "\": " + why->message;
         else if (code == RG_ETIMEDOUT)
             what = rg_strerror(code);
-        if (!given && code == RG_ETIMEDOUT)
+        if (!given && code == RG_ETIMEDOUT) {
             for (const auto &actor : report().actors)
-                if (actor.execute_stuck || actor.interrupt_stuck)
+                if (actor.execute_stuck || actor.interrupt_stuck || actor.thread_stuck)
                     what += "; stuck: \"" + actor.name + '"';
+            if (summary().observer_stuck != 0)
+                what += "; stuck: the observer";
+        }
         throw error(code, what);
     }
 
@@ -965,6 +972,7 @@ class group {
         result.interrupt_exception = std::move(thrown.interrupt);
         result.execute_stuck = (raw.stuck & RG_STUCK_EXECUTE) != 0;
         result.interrupt_stuck = (raw.stuck & RG_STUCK_INTERRUPT) != 0;
+        result.thread_stuck = (raw.stuck & RG_STUCK_THREAD) != 0;
         result.started = time(raw.started_ns);
         result.returned = time(raw.returned_ns);
         result.interrupting = time(raw.interrupting_ns);

@@ -394,6 +394,59 @@ void stuck() {
         std::this_thread::yield();
 }
 
+/** Blocks the end of the thread that made it. */
+struct holds_thread {
+    check::gate &end;
+    check::gate &left;
+    ~holds_thread() {
+        end.wait();
+        left.open();
+    }
+};
+
+// Rule 10: what else can be stuck, and is named.
+void stuck_thread_and_observer() {
+    static check::gate end;
+    check::gate left;
+    check::gate told;
+    rungroup::group group;
+    group.set_grace(50ms);
+    group.add(
+        "leaves",
+        [&left] {
+            static thread_local const holds_thread holds{end, left};
+            static_cast<void>(&holds);
+            return 3;
+        },
+        [] {});
+    try {
+        static_cast<void>(group.run());
+        CHECK(false);
+    } catch (const rungroup::error &thrown) {
+        CHECK(std::string(thrown.what()).find("stuck: \"leaves\"") != std::string::npos);
+    }
+    const auto leaves = group.report().actors[0];
+    CHECK(leaves.thread_stuck && !leaves.execute_stuck && !leaves.interrupt_stuck);
+    rungroup::group observed;
+    observed.set_grace(50ms);
+    observed.set_observer([&told](const rg_event &) {
+        end.wait();
+        told.open();
+    });
+    observed.add(
+        "a", [] {}, [] {});
+    try {
+        static_cast<void>(observed.run());
+        CHECK(false);
+    } catch (const rungroup::error &thrown) {
+        CHECK(std::string(thrown.what()).find("the observer") != std::string::npos);
+    }
+    CHECK(!observed.report().actors[0].thread_stuck);
+    end.open();
+    left.wait();
+    told.wait();
+}
+
 void nested() {
     rungroup::group parent;
     rungroup::group child;
@@ -604,6 +657,7 @@ int main() {
                      {"async", async},
                      {"signals", signals},
                      {"stuck", stuck},
+                     {"stuck_thread_and_observer", stuck_thread_and_observer},
                      {"nested", nested},
                      {"beside_c", beside_c},
                      {"what_c_has", what_c_has},

@@ -70,12 +70,14 @@ class StopToken:
     async def wait_async(self, timeout: float | None = None) -> bool:
         """`wait` for a coroutine: the loop goes on meanwhile."""
         import asyncio
+        import fcntl
 
         if self.is_set():
             return True
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
-        fd = os.dup(self.fileno())  # a loop has one reader a descriptor, and many wait
+        # A loop has one reader a descriptor, and many wait. It is no standard stream's.
+        fd = fcntl.fcntl(self.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
         loop.add_reader(fd, stopped.set)
         try:
             await asyncio.wait_for(stopped.wait(), timeout)
