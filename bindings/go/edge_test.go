@@ -361,7 +361,7 @@ func stuckAmongMany(t *testing.T, inners int) {
 		go func() { started.Done(); deep(10, end) }()
 	}
 	started.Wait()
-	g := New(WithGrace(50 * time.Millisecond))
+	g := New(WithGrace(time.Second)) // on a busy machine, too, time for the last interrupt
 	ready := make(chan struct{})
 	g.AddNamed("nests", func() error {
 		var inner Group
@@ -376,7 +376,7 @@ func stuckAmongMany(t *testing.T, inners int) {
 	}, func(error) {})
 	g.AddNamed("deaf", func() error { blockHere(end); return nil }, func(error) {})
 	g.AddNamed("jammed", func() error { return nil }, func(error) { deep(1, end) })
-	g.AddNamed("polls", func() error { return exec.Command("sleep", "1").Run() }, func(error) {})
+	g.AddNamed("polls", func() error { return exec.Command("sleep", "3").Run() }, func(error) {})
 	g.Add(func() error { <-ready; return io.EOF }, func(error) {})
 	var stuck *StuckError
 	err := finishes(t, g)

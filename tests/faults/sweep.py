@@ -86,6 +86,7 @@ CANNOT_FAIL = {
         "no failure, or for a wrong argument only"
     ),
     "dlsym": "ThreadSanitizer is looked for, which is there or not",
+    "fcntl": "only in a program without standard streams; its failure is eventfd's",
     "kill": "a signal to the process itself, which it may always send",
     "_exit abort raise": "do not come back, or only from a handler of the program's own",
     "fflush ftrylockfile funlockfile": (

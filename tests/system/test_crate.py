@@ -38,6 +38,8 @@ def cargo(*words, target, **options):
 def crate(tmp_path_factory):
     """Packed, and unpacked into an empty folder."""
     work = tmp_path_factory.mktemp("crate")
+    # What its tests need, too; then nothing is asked of a registry.
+    run("cargo", "fetch", "--locked", timeout=600)
     manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())
     name = f"rungroup-{manifest['workspace']['package']['version']}"
     packing = ("package", "-p", "rungroup", "--no-verify", "--allow-dirty")
