@@ -18,7 +18,7 @@ use crate::report::ended_by;
 use crate::sync::atomic::{
     AtomicBool, AtomicI32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst,
 };
-use crate::sync::{Arc, Mutex, MutexGuard, OnceLock, Time, now};
+use crate::sync::{Arc, Mutex, MutexGuard, OnceLock, Time, after, now};
 use crate::sys::event::Event as Descriptor;
 use crate::sys::fork;
 use crate::sys::futex::Word;
@@ -54,6 +54,17 @@ impl State {
     pub(super) fn now_at_last(&mut self) -> Nanos {
         self.latest = self.now();
         self.latest
+    }
+
+    /// Until when the run, which is over, may be held up by what outlasts its last
+    /// return: the grace's end, or a moment. `None`: for ever.
+    pub(super) fn last_moment(&self) -> Option<Nanos> {
+        const MOMENT: Nanos = 50_000_000;
+        let end = self
+            .machine
+            .stopping_at()
+            .saturating_add(self.machine.grace()?);
+        Some(end.max(self.machine.finished_at().saturating_add(MOMENT)))
     }
 
     fn since_began(&self, at: Time) -> Nanos {
@@ -463,15 +474,15 @@ impl Core {
         self.gate.cancel();
         self.host_share.lock().take();
         self.interrupter.close();
-        self.end_threads(|_| false, false);
+        self.end_threads(|_| false, false, None);
         Threads::join_driver(&self.threads);
         self.gate.reset();
     }
 
-    fn end_threads(&self, stuck: impl Fn(usize) -> bool, calls_left: bool) {
+    fn end_threads(&self, stuck: impl Fn(usize) -> bool, calls_left: bool, until: Option<Time>) {
         // Without the lock, which other threads may want meanwhile.
         let mut threads = std::mem::take(&mut *self.threads.lock());
-        threads.end(self, stuck, calls_left);
+        threads.end(self, stuck, calls_left, until);
         *self.threads.lock() = threads;
     }
 
@@ -516,7 +527,9 @@ impl Core {
             let stuck = |machine: &mut Machine| machine.records()[index].stuck;
             bounded && self.with(stuck).on_its_thread()
         };
-        self.end_threads(is_stuck, calls_left);
+        let end = self.state().last_moment();
+        let until = self.left(end).and_then(after);
+        self.end_threads(is_stuck, calls_left, until);
     }
 
     /// Waits until the run is over; its code, or `None` at the deadline.

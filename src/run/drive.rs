@@ -168,7 +168,6 @@ impl Core {
     /// Waits until the observer has been called with the last events: an observer with
     /// a thread has what is left of the grace, or a moment. Gives the run's code.
     fn finish_telling(&self) -> i32 {
-        const MOMENT: Nanos = 50_000_000;
         loop {
             let seen = self.wakes.get();
             let mut state = self.state();
@@ -177,16 +176,13 @@ impl Core {
             if state.machine.observer_stuck() || state.machine.all_told() {
                 return code;
             }
-            let grace = state.machine.grace().unwrap_or_default();
-            let end = state.machine.stopping_at().saturating_add(grace);
-            let end = end.max(state.machine.finished_at().saturating_add(MOMENT));
-            if state.now() >= end {
+            let end = state.last_moment();
+            if end.is_some_and(|end| state.now() >= end) {
                 state.machine.observer_overran();
                 continue;
             }
             drop(state);
-            self.wakes
-                .wait_past(seen, self.left(Some(end)).and_then(after));
+            self.wakes.wait_past(seen, self.left(end).and_then(after));
         }
     }
 

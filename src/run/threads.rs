@@ -16,7 +16,7 @@ use crate::abi::rg_cause;
 use crate::error::Error;
 use crate::machine::{Message, NO_MESSAGE, Outcome};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex, thread_local};
+use crate::sync::{Arc, Mutex, Time, now, thread_local};
 use crate::sys::event::Errno;
 use crate::sys::fork::PerProcess;
 use crate::sys::memory::try_box;
@@ -166,8 +166,15 @@ impl Threads {
 
     /// Joins the threads, but for the stuck ones, which are detached: those of actors for
     /// which `stuck` is true, those in a call whose return was not posted, and if
-    /// `calls_left`, all that make calls.
-    pub fn end(&mut self, core: &Core, stuck: impl Fn(usize) -> bool, calls_left: bool) {
+    /// `calls_left`, all that make calls. Those that are no actor's have until `until` to
+    /// end: what they have called may have left data whose destructor blocks.
+    pub fn end(
+        &mut self,
+        core: &Core,
+        stuck: impl Fn(usize) -> bool,
+        calls_left: bool,
+        until: Option<Time>,
+    ) {
         let mut any_stuck = false;
         for (index, thread) in self.actors.drain(..) {
             let stuck = stuck(index);
@@ -176,12 +183,14 @@ impl Threads {
         }
         for thread in self.interrupters.drain(..) {
             let in_call = |post: Post| !core.inbox.is_posted(post);
-            let stuck = calls_left || thread.calling().is_some_and(in_call);
+            let stuck =
+                calls_left || thread.calling().is_some_and(in_call) || !thread.ends_by(core, until);
             any_stuck |= stuck;
             thread.end(stuck);
         }
         if let Some(thread) = self.observer.take() {
-            let stuck = core.with(|machine| machine.observer_stuck());
+            let stuck =
+                core.with(|machine| machine.observer_stuck()) || !thread.ends_by(core, until);
             any_stuck |= stuck;
             thread.end(stuck);
         }
@@ -328,6 +337,22 @@ impl Thread {
         match unsafe { &(*self.job).role } {
             Role::Interrupter { calling } => *calling.lock(),
             _ => None,
+        }
+    }
+
+    /// Whether the thread, which has nothing left to do, has ended by then, or can be
+    /// waited for as long as it takes.
+    fn ends_by(&self, core: &Core, until: Option<Time>) -> bool {
+        loop {
+            let seen = core.wakes.get();
+            // SAFETY: the job lives until this handle lets go.
+            if until.is_none() || unsafe { (*self.job).left.load(Ordering::Acquire) } {
+                return true;
+            }
+            if until.is_some_and(|until| now() >= until) {
+                return false;
+            }
+            core.wakes.wait_past(seen, until);
         }
     }
 
@@ -579,8 +604,12 @@ extern "C" fn exited(job: *mut c_void) {
     if let Some(core) = &core {
         post_end(core, thread);
     }
+    let waited_for = matches!(thread.role, Role::Interrupter { .. } | Role::Observer);
     // SAFETY: the thread's last use of its job.
     unsafe { Job::let_go(job.cast()) };
+    if let (Some(core), true) = (&core, waited_for) {
+        core.wake(); // see `Thread::ends_by`
+    }
     // Last, since it may free the group and release its actors.
     drop(core);
 }

@@ -195,6 +195,57 @@ static void first_threads_that_do_not_end(void) {
     }
 }
 
+/* Threads of the library's on which an interrupt, a start or an observer has left such
+ * data. Nobody is stuck: all have returned. */
+static void interrupt_with_key(const rg_cause *cause, void *userdata) {
+    (void)cause;
+    (void)userdata;
+    pthread_setspecific(slow_key, &slow_key);
+}
+
+static void start_with_key(rg_completion *done, void *userdata) {
+    (void)userdata;
+    pthread_setspecific(slow_key, &slow_key);
+    CHECK_INT(rg_complete(done, 7, NULL), 0);
+}
+
+static void observe_with_key(const rg_event *event, void *userdata) {
+    (void)event;
+    (void)userdata;
+    pthread_setspecific(slow_key, &slow_key);
+}
+
+enum { OF_INTERRUPT, OF_START, OF_OBSERVER, OF_NOBODY };
+static int whose;
+
+static void threads_of_the_librarys(void) {
+    enum { GRACE_MS = 300 };
+    CHECK_INT(pthread_key_create(&slow_key, slow_destructor), 0);
+    rg_group *group = rg_new();
+    CHECK_INT(rg_set_grace(group, GRACE_MS), 0);
+    if (whose == OF_OBSERVER)
+        CHECK_INT(rg_set_observer(group, observe_with_key, NULL), 0);
+    if (whose == OF_START)
+        CHECK_INT(
+            rg_add_async(group, NULL, start_with_key, rg_interrupt_none, NULL, NULL), 0);
+    add_released(group, NULL, return_seven,
+                 whose == OF_INTERRUPT ? interrupt_with_key : rg_interrupt_none, NULL,
+                 NULL);
+    int64_t began = now_ns();
+    CHECK_INT(run_in(way, group), 7);
+    CHECK(now_ns() - began <= (GRACE_MS + slack_ms) * MILLISECOND);
+    CHECK_INT(report_of(group, 0).stuck, 0);
+    rg_free(group);
+    gate_pass(&freedom);
+    await_threads(1);
+}
+
+static void helping_threads_that_do_not_end(void) {
+    for (way = 0; way < WAYS; way++)
+        for (whose = OF_INTERRUPT; whose < OF_NOBODY; whose++)
+            check_status_0(threads_of_the_librarys);
+}
+
 /* Ends in time: then nobody is stuck, and the report has the result. */
 static void key_in_time(void) {
     CHECK_INT(pthread_key_create(&slow_key, slow_destructor), 0);
@@ -526,6 +577,7 @@ int main(int count, char **arguments) {
     watchdog(240);
     CASE(threads_that_do_not_end);
     CASE(first_threads_that_do_not_end);
+    CASE(helping_threads_that_do_not_end);
     CASE(threads_that_end_in_time);
     CASE(start_that_blocks);
     CASE(no_thread_at_the_stop);
