@@ -87,9 +87,7 @@ class Coroutines:
         # By way of the loop's queue twice: the first steps of the tasks are queued
         # when `start_tasks` is called. A task that is cancelled before its first step
         # never begins, and would break rule 3.
-        actor = self.run.actors[index]
-        assert isinstance(actor, Actor)
-        if actor.interrupt is not None:
+        if self.run.actor(index).interrupt is not None:
             self.call(self.soon, self.call_interrupt, index)
         else:
             self.call(self.soon, self.cancel, index)
@@ -141,8 +139,8 @@ class Coroutines:
         self.thread_id = threading.get_ident()
         for index in range(len(self.run.actors)):
             if self.is_mine(index):
-                actor = self.run.actors[index]
-                assert isinstance(actor, Actor) and self.loop is not None
+                assert self.loop is not None
+                actor = self.run.actor(index)
                 task = self.loop.create_task(self.execute(actor), name=actor.name)
                 self.tasks[index] = task
                 self.pending.add(task)
@@ -162,15 +160,13 @@ class Coroutines:
     def done(self, index: int) -> Callable[[asyncio.Task[Any]], None]:
         def report(task: asyncio.Task[Any]) -> None:
             self.pending.discard(task)
-            actor = self.run.actors[index]
-            assert isinstance(actor, Actor)
             outcome: tuple[int, bytes | None]
             if not task.cancelled():
                 outcome = task.result()
             elif self.run.stop.is_set():  # as it was told to
                 outcome = 0, b"cancelled"
             else:
-                outcome = actor.raised(asyncio.CancelledError())
+                outcome = self.run.actor(index).raised(asyncio.CancelledError())
             self.reported(self.run.returned(index, *outcome))
 
         return report
@@ -183,10 +179,10 @@ class Coroutines:
         self.tasks[index].cancel()
 
     def call_interrupt(self, index: int) -> None:
-        actor = self.run.actors[index]
-        assert isinstance(actor, Actor) and self.loop is not None
+        assert self.loop is not None
         result = self.run.call_interrupt(index)
         if asyncio.iscoroutine(result):
+            actor = self.run.actor(index)
             task = self.loop.create_task(self.await_interrupt(actor, result))
             self.pending.add(task)
             task.add_done_callback(lambda task: self.interrupted(index, task))

@@ -9,7 +9,6 @@ import ctypes
 import enum
 import queue
 import select
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _ffi
 from ._actor import Actor, Entry, cause_of, check_called, describe
-from ._errors import SpawnError, StateError, check
+from ._errors import SpawnError, check
 from ._ffi import Handle, lib
 from ._stop import StopToken
 
@@ -31,7 +30,6 @@ FRAMES = 6
 
 
 class State(enum.Enum):
-    #: Whoever takes the ticket decides whether it begins.
     NEW = enum.auto()
     #: Threads are being made; none has begun its execute.
     STARTING = enum.auto()
@@ -145,6 +143,12 @@ class Run:
     def over(self) -> bool:
         return self.outcome is not None
 
+    def actor(self, index: int) -> Actor:
+        """One of Python's: the library runs the others itself."""
+        actor = self.actors[index]
+        assert isinstance(actor, Actor)
+        return actor
+
     # ---- the start: all or nothing (rule 2) ----
 
     def begin(self, context: contextvars.Context) -> None:
@@ -230,14 +234,11 @@ class Run:
         return woken
 
     def interrupted(self, index: int) -> int:
-        actor = self.actors[index]
-        assert isinstance(actor, Actor)  # the library interrupts C's itself
-        said = describe(actor.complaint)
+        said = describe(self.actor(index).complaint)
         return int(lib.rg_drive_interrupted(self.handle.pointer, index, said))
 
     def call_interrupt(self, index: int) -> Any:
-        actor = self.actors[index]
-        assert isinstance(actor, Actor)
+        actor = self.actor(index)
         if actor.interrupt is None:
             return None
         try:
@@ -287,8 +288,7 @@ class Run:
             step = None
 
     def interrupt(self, index: int) -> None:
-        actor = self.actors[index]
-        assert isinstance(actor, Actor)
+        actor = self.actor(index)
         if actor.coroutine:
             assert self.coroutines is not None
             self.coroutines.interrupt(index)
@@ -349,8 +349,7 @@ class Run:
         stuck = self.stuck()
         for index, thread in self.threads.items():
             if not stuck.get(index, 0) & _ffi.RG_STUCK_EXECUTE and not join(thread, end):
-                actor = self.actors[index]
-                assert isinstance(actor, Actor)
+                actor = self.actor(index)
                 actor.thread_stuck = True
                 self.late.append(f"the thread of {actor.name!r}")
         for interrupter in self.interrupters:
@@ -386,20 +385,3 @@ def log_exception(error: BaseException | None, what: str) -> None:
         import logging  # not before: most programs have no need
 
         logging.getLogger("rungroup").error("%s", what, exc_info=error)
-
-
-def refuse_green_threads() -> None:
-    """Under such a patch a thread is none, and a wait for the library blocks all."""
-    gevent = sys.modules.get("gevent.monkey")
-    eventlet = sys.modules.get("eventlet.patcher")
-    if gevent is not None and gevent.is_module_patched("threading"):
-        who, remedy = "gevent", "gevent.monkey.patch_all(thread=False)"
-    elif eventlet is not None and eventlet.is_monkey_patched("thread"):
-        who, remedy = "eventlet", "eventlet.monkey_patch(thread=False)"
-    else:
-        return
-    raise StateError(
-        f"{who} has patched threading, so that actors would have no threads and the "
-        f"group would hang: patch with {remedy}, or run the group in a process that is "
-        "not patched"
-    )

@@ -22,6 +22,23 @@ def on_event_loop() -> bool:
     return True
 
 
+def refuse_green_threads() -> None:
+    """Under such a patch a thread is none, and a wait for the library blocks all."""
+    gevent = sys.modules.get("gevent.monkey")
+    eventlet = sys.modules.get("eventlet.patcher")
+    if gevent is not None and gevent.is_module_patched("threading"):
+        who, remedy = "gevent", "gevent.monkey.patch_all(thread=False)"
+    elif eventlet is not None and eventlet.is_monkey_patched("thread"):
+        who, remedy = "eventlet", "eventlet.monkey_patch(thread=False)"
+    else:
+        return
+    raise StateError(
+        f"{who} has patched threading, so that actors would have no threads and the "
+        f"group would hang: patch with {remedy}, or run the group in a process that is "
+        "not patched"
+    )
+
+
 class StopToken:
     """Says whether the group is stopping, and waits for it (rule 5).
 
