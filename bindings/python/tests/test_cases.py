@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib.util
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -643,6 +645,29 @@ sys.exit(group.main())
 def test_main(ends, status, says):
     output = python(MAIN.format(ends=ends), expected=status)
     assert says in output and "rungroup: ended by" in output
+
+
+@pytest.mark.parametrize("unread", [True, False], ids=["nobody reads", "closed"])
+@pytest.mark.parametrize(
+    ("ends", "status"),
+    [
+        ("os.kill(os.getpid(), signal.SIGTERM); stop.wait()", 143),
+        ("raise LookupError", 1),
+    ],
+)
+def test_main_without_a_stderr(ends, status, unread):
+    """A pager that was quit, say: the status is as always, and stdout is untouched."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN.format(ends=ends)],
+        stdout=subprocess.PIPE,
+        stderr=writer,
+        preexec_fn=None if unread else functools.partial(os.close, 2),
+        timeout=WATCHDOG,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stdout) == (status, b"")
 
 
 def test_main_leaves_a_thread_that_the_interpreter_would_wait_for():

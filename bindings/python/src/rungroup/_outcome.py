@@ -117,25 +117,25 @@ def main(group: Group) -> int:
         if error.code is None or isinstance(error.code, int):
             status = error.code or 0
         else:
-            print(error.code, file=sys.stderr)
+            say(error.code)
             status = 1
     except KeyboardInterrupt:
         status = 130
     except Failure as error:  # the report says it
         status = error.code
     except StuckError as error:
-        print(f"rungroup: {error}", file=sys.stderr)
+        say(f"rungroup: {error}")
         status = group.cause.code if group.cause is not None else 1
         status = status or 1
     except BaseException:
         import traceback
 
-        traceback.print_exc()
+        say(traceback.format_exc().rstrip())
         status = 1
     if not 0 <= status <= 255:
         status = 1
     report = group.report
-    print(report, file=sys.stderr)
+    say(report)
     if report.late or any(a.stuck or a.state == "running" for a in report.actors):
         for stream in sys.stdout, sys.stderr:
             try:
@@ -144,3 +144,12 @@ def main(group: Group) -> int:
                 pass
         os._exit(status)
     return status
+
+
+def say(what: object) -> None:
+    """On stderr, if there is one that somebody reads: the exit status matters more."""
+    if sys.stderr is not None:  # else print would take stdout
+        try:
+            print(what, file=sys.stderr)
+        except (OSError, ValueError):
+            pass
