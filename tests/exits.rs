@@ -8,7 +8,7 @@
 use rungroup::{Exit, Group, RunError, StopToken, interrupt_none};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -69,6 +69,19 @@ fn program(name: &str) -> Result<Exit, RunError> {
             group.add("deaf", deaf, interrupt_none).unwrap();
             group.add("first", || 3, interrupt_none).unwrap();
         }
+        // Into a pipe that nobody reads: it holds stdout's lock, or stderr's.
+        "floods stdout" | "floods stderr" => {
+            group = Group::builder().grace(Duration::ZERO).build();
+            let line = "x".repeat(1 << 17);
+            let flood = match name {
+                "floods stdout" => thread::spawn(move || println!("{line}")),
+                _ => thread::spawn(move || eprintln!("{line}")),
+            };
+            group
+                .add("floods", || flood.join().unwrap(), interrupt_none)
+                .unwrap();
+            group.add("first", || 3, interrupt_none).unwrap();
+        }
         _ => panic!("no program {name}"),
     }
     Ok(group.run().into())
@@ -116,6 +129,21 @@ fn end(name: &str, mut child: Child) -> (Option<i32>, String) {
         panic!("{name} hangs");
     }
     reader.join().unwrap()
+}
+
+/// The same, of which nothing is read.
+fn wait(name: &str, child: &mut Child) -> ExitStatus {
+    let end = Instant::now() + WATCHDOG;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() > end {
+            let _ = child.kill();
+            panic!("{name} hangs");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Starts it, sends the signal once it has said that it is ready, and gives how long
@@ -204,6 +232,14 @@ fn check() {
     let sentence =
         "Error: actor \"first\" ended the group with code 3; stuck when the grace was over: deaf";
     assert!(text.starts_with(sentence), "{text}");
+
+    for name in ["floods stdout", "floods stderr"] {
+        let mut child = start(name);
+        let stderr = child.stderr.take();
+        let status = wait(name, &mut child);
+        assert_eq!(status.code(), Some(3), "{name}");
+        drop(stderr);
+    }
 
     for name in signalled() {
         for signal in [libc::SIGINT, libc::SIGTERM] {

@@ -9,6 +9,9 @@ use std::ffi::CStr;
 use std::fmt;
 use std::io::Write;
 use std::process::{ExitCode, Termination};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 /// Why [`Group::run`](crate::Group::run) did not end well.
 ///
@@ -304,18 +307,35 @@ impl Termination for Exit {
         let Some(error) = self.error else {
             return ExitCode::SUCCESS;
         };
-        let what = if error.signal().is_some() {
-            ""
-        } else {
-            "Error: "
-        };
-        // Nobody may read stderr.
-        let _ = writeln!(std::io::stderr(), "{what}{error:?}");
-        if !error.stuck.is_empty() || error.observer_stuck {
+        let status = error.exit_code();
+        let stuck = !error.stuck.is_empty() || error.observer_stuck;
+        let say = move || {
+            let what = if error.signal().is_some() {
+                ""
+            } else {
+                "Error: "
+            };
+            // Nobody may read stderr.
+            let _ = writeln!(std::io::stderr(), "{what}{error:?}");
             // What Rust's stdout holds is not C's to flush.
             let _ = std::io::stdout().flush();
-            exit_now(error.exit_code().into());
+        };
+        if !stuck {
+            say();
+            return status.into();
         }
-        error.exit_code().into()
+        // Not here: who is stuck may hold a stream's lock, in a print to a full pipe.
+        let (done, said) = mpsc::channel::<()>();
+        let last = thread::Builder::new().spawn(move || {
+            say();
+            drop(done);
+        });
+        if last.is_ok() {
+            let _ = said.recv_timeout(ROOM);
+        }
+        exit_now(status.into());
     }
 }
+
+/// How long whoever reads a full pipe has to make room for what is printed last.
+const ROOM: Duration = Duration::from_secs(1);

@@ -695,6 +695,39 @@ sys.exit(group.main())
     assert "never said" not in output
 
 
+FLOOD = """
+import sys, threading
+from rungroup import Code, Group
+group = Group(grace=0.0)
+floods = threading.Event()
+def flood():
+    floods.set()
+    getattr(sys, sys.argv[1]).write(10**6 * "x")
+group.add(flood, lambda: None)
+group.add(lambda: floods.wait() and Code(3), lambda: None)
+sys.exit(group.main())
+"""
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_main_leaves_who_prints_to_a_full_pipe(stream):
+    """It holds the stream's lock, which a flush would wait for."""
+    reader, writer = os.pipe()
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    buffered = {
+        name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"
+    }
+    command = [sys.executable, "-c", FLOOD, stream]
+    try:
+        done = subprocess.run(
+            command, **{**streams, stream: writer}, env=buffered, timeout=WATCHDOG
+        )
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert done.returncode == 3
+
+
 def test_a_block_is_run_at_its_end():
     with Group() as group:
         group.add(lambda stop: None, name="ends")

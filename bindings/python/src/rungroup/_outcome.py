@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from . import _ffi
@@ -107,8 +109,13 @@ def stack_of(run: Run, index: int, bits: int) -> str:
     return text
 
 
+#: Seconds that whoever reads a full pipe has to make room for what `main` prints last.
+ROOM = 1.0
+
+
 def main(group: Group) -> int:
     status = 0
+    said: list[object] = []
     try:
         group.run()
     except StateError:
@@ -117,39 +124,41 @@ def main(group: Group) -> int:
         if error.code is None or isinstance(error.code, int):
             status = error.code or 0
         else:
-            say(error.code)
+            said.append(error.code)
             status = 1
     except KeyboardInterrupt:
         status = 130
     except Failure as error:  # the report says it
         status = error.code
     except StuckError as error:
-        say(f"rungroup: {error}")
+        said.append(f"rungroup: {error}")
         status = group.cause.code if group.cause is not None else 1
         status = status or 1
     except BaseException:
         import traceback
 
-        say(traceback.format_exc().rstrip())
+        said.append(traceback.format_exc().rstrip())
         status = 1
     if not 0 <= status <= 255:
         status = 1
     report = group.report
-    say(report)
+    said.append(report)
     if report.late or any(a.stuck or a.state == "running" for a in report.actors):
-        for stream in sys.stdout, sys.stderr:
-            try:
-                stream.flush()
-            except (OSError, ValueError):  # nobody reads it, or it is closed
-                pass
+        # Not here: who is stuck may hold a stream's lock, in a print to a full pipe.
+        last = threading.Thread(target=say, args=said, daemon=True)
+        with contextlib.suppress(RuntimeError):  # no thread is to be had
+            last.start()
+            last.join(ROOM)
         os._exit(status)
+    say(*said)
     return status
 
 
-def say(what: object) -> None:
+def say(*said: object) -> None:
     """On stderr, if there is one that somebody reads: the exit status matters more."""
-    if sys.stderr is not None:  # else print would take stdout
-        try:
-            print(what, file=sys.stderr)
-        except (OSError, ValueError):
-            pass
+    for stream in sys.stderr, sys.stdout:
+        if stream is not None:  # else print would take stdout for stderr
+            with contextlib.suppress(OSError, ValueError):
+                if stream is sys.stderr:
+                    print(*said, sep="\n", file=stream)
+                stream.flush()
