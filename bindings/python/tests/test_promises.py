@@ -242,6 +242,50 @@ def test_logger(caplog):
     assert {record.rungroup_actor for record in errors} == {"fails", "waits"}
 
 
+@pytest.mark.parametrize("way", ["the group's logger", "what run() does not raise"])
+def test_a_log_handler_that_blocks_is_left_behind(way):
+    """Its stream is a pipe that nobody reads, say, which holds up whoever logs."""
+    let_go = threading.Event()
+    logged = []
+
+    class Blocks(logging.Handler):
+        def emit(self, record):
+            let_go.wait()
+            logged.append(record.getMessage())
+
+    handler = Blocks()
+    logger = logging.Logger("blocks")
+    if way != "the group's logger":
+        logger = logging.getLogger("rungroup")
+    logger.addHandler(handler)
+    group = Group(grace=0.1, logger=None if logger.name == "rungroup" else logger)
+    interrupted = []
+
+    def fails(stop):
+        stop.wait()
+        raise LookupError("second")
+
+    def ends():
+        raise ValueError("first")
+
+    group.add(ends, interrupted.append)
+    group.add(fails, interrupted.append)
+    try:
+        with pytest.raises(StuckError, match="the logger") as caught:
+            group.run()
+    finally:
+        logger.removeHandler(handler)
+        let_go.set()
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert len(interrupted) == 2 and not any(a.stuck for a in group.report.actors)
+    for thread in threading.enumerate():
+        if thread.name == "rungroup-log":
+            thread.join()
+    assert logged
+    with pytest.raises(ValueError, match="first"):
+        group.wait()
+
+
 def test_a_logger_that_fails_is_reported_and_harms_nothing(caplog):
     class Bad(logging.Handler):
         def handle(self, record):

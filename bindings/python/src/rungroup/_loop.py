@@ -61,6 +61,7 @@ class Coroutines:
     """The coroutine actors of a run in the caller's loop, which outlives the run."""
 
     run: Run
+    context: contextvars.Context | None = None
     #: Of the thread of the loop.
     thread_id = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import itertools
 import logging
+import queue
 import threading
 import weakref
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from . import _ffi
 from ._errors import check
 from ._ffi import lib, text
+from ._run import spawn
 
 # The library keeps a number, never a Python object. One function for all, which
 # lives as long as the module.
@@ -29,7 +31,11 @@ def _tell(event: Any, number: int) -> None:
             if observer is not None:
                 observer.tell(event.contents)
         except BaseException:  # the library is no place for it
-            logging.getLogger("rungroup").exception("the logger failed")
+            failed()
+
+
+def failed() -> None:
+    logging.getLogger("rungroup").exception("the logger failed")
 
 
 _observe = _ffi.rg_observer_fn(_tell)
@@ -41,7 +47,13 @@ def _no_more_calls() -> None:
 
 
 class Observer:
-    """Of one group; called by the thread that drives it."""
+    """Of one group; called by the thread that drives it.
+
+    If there is a grace, a thread of its own calls the logger, so that a handler that
+    blocks does not hold up the run.
+    """
+
+    thread: threading.Thread | None = None
 
     def __init__(self, pointer: int, logger: Any, actors: list[Any]) -> None:
         if not isinstance(logger, (logging.Logger, logging.LoggerAdapter)):
@@ -83,4 +95,31 @@ class Observer:
         else:
             sentence = f"stopped with {what}"
         extra = {"rungroup_actor": name or None, "rungroup_time_ns": event.time_ns}
+        if self.thread is None:
+            self.log(level, sentence, error, extra)
+        else:
+            self.records.put((level, sentence, error, extra))
+
+    def log(
+        self,
+        level: int,
+        sentence: str,
+        error: BaseException | None,
+        extra: dict[str, object],
+    ) -> None:
         self.logger.log(level, "%s", sentence, exc_info=error, extra=extra)
+
+    def begin(self) -> None:
+        self.records: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.thread = spawn("rungroup-log", self.work)
+
+    def end(self) -> None:
+        if self.thread is not None:
+            self.records.put(None)
+
+    def work(self) -> None:
+        while (record := self.records.get()) is not None:
+            try:
+                self.log(*record)
+            except BaseException:
+                failed()

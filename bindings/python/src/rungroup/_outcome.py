@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from . import _ffi
 from ._actor import Actor
-from ._errors import Failure, StateError, StuckError
-from ._run import FRAMES, Run, log_exception
+from ._errors import Failure, SpawnError, StateError, StuckError
+from ._run import FRAMES, MOMENT, Run, join, log_exception, spawn
 
 if TYPE_CHECKING:
     from ._group import Group
@@ -23,28 +23,46 @@ def raise_outcome(run: Run, group: Group) -> None:
     # Before the wait: a stack is worth most while its owner is still stuck.
     stuck = stuck_error(run, group)
     run.gather()
-    error = run.intruder or (stuck or late_error(run, group)) or result(run, group)
     actors = [actor for actor in run.actors if isinstance(actor, Actor)]
     executes = [actor.exception for actor in actors if actor.exception is not None]
     interrupts = [actor.complaint for actor in actors if actor.complaint is not None]
-    others = [each for each in executes if each is not error]
     cause = group.cause
-    if cause is not None and isinstance(error, StuckError):
-        error.__cause__ = cause.exception
-        others = [each for each in others if each is not cause.exception]
+    first = None if cause is None else cause.exception
+    raises = run.intruder or first  # or has it as its __cause__
+    others = [each for each in executes if each is not raises]
+    if run.logs and not run.logged:  # the interrupts' were before
+        log_in_time(run, others)
+    run.logged = True
+    error = run.intruder or stuck or late_error(run, group) or result(run, group)
+    if isinstance(error, StuckError):
+        error.__cause__ = first
     if group._exception_group and (others or interrupts):
         raised = [*([] if error is None else [error]), *others, *interrupts]
         error = vars(builtins)["BaseExceptionGroup"]("actors of the group", raised)
-    elif run.logs and not run.logged:  # the interrupts' were logged before
-        for other in others:
-            log_exception(other, "an actor raised what run() does not raise")
-    run.logged = True
     if error is not None:
         try:
             raise error
         finally:
             # The traceback has this frame.
-            del error, stuck, others, executes, interrupts, actors, cause, run, group
+            del error, raises, stuck, others, executes, interrupts, actors, cause, first
+            del run, group
+
+
+def log_in_time(run: Run, errors: list[BaseException]) -> None:
+    """With a grace, a log handler that blocks is left behind."""
+
+    def log() -> None:
+        for error in errors:
+            log_exception(error, "an actor raised what run() does not raise")
+
+    if not errors or run.ends_by is None:
+        return log()
+    try:
+        thread = spawn("rungroup-log", log)
+    except SpawnError:
+        return log()
+    if not join(thread, run.ends_by + MOMENT):
+        run.late.append("the logger")
 
 
 def result(run: Run, group: Group) -> BaseException | None:

@@ -22,6 +22,7 @@ from ._stop import StopToken
 
 if TYPE_CHECKING:
     from ._loop import Coroutines
+    from ._observer import Observer
 
 #: Seconds that threads which have returned are given to end, if no grace is left.
 MOMENT = 0.05
@@ -110,12 +111,14 @@ class Run:
         actors: Sequence[Entry],
         stop: StopToken,
         coroutines: Coroutines | None,
+        observer: Observer | None,
         logs: bool,
     ) -> None:
         self.handle = handle
         self.actors = actors
         self.stop = stop
         self.coroutines = coroutines
+        self.observer = observer
         self.logs = logs
         self.state = State.NEW
         #: The run's code, or why it could not begin or go on; None: it is not over.
@@ -133,7 +136,9 @@ class Run:
         self.gate = threading.Lock()
         self.threads: dict[int, threading.Thread] = {}
         self.interrupters: list[Interrupter] = []
-        #: What had returned, but had not ended when the grace was over.
+        #: When what outlasts the run has to end. None: there is no grace.
+        self.ends_by: float | None = None
+        #: What had not ended by then.
         self.late: list[str] = []
         #: What its actors raised has been raised or logged.
         self.logged = False
@@ -186,6 +191,8 @@ class Run:
         try:
             #: The descriptor that says when there is something to do.
             self.wakes = check(lib.rg_drive_fd(self.handle.pointer), "no descriptor")
+            if self.observer is not None and self.stop.grace is not None:
+                self.observer.begin()
             if lib.rg_stopping(self.handle.pointer) != 1:
                 for index, actor in enumerate(self.actors):
                     if isinstance(actor, Actor) and not actor.coroutine:
@@ -308,6 +315,7 @@ class Run:
     def end(self, outcome: int | BaseException) -> None:
         if self.state is State.RUNNING:
             self.state = State.ENDED
+        self.ends_by = self.grace_end()
         self.outcome = outcome
         self.begun()
         for notify in tuple(self.ended):
@@ -319,15 +327,10 @@ class Run:
             interrupter.jobs.put(None)
         if self.coroutines is not None:
             self.coroutines.leave()
+        if self.observer is not None:
+            self.observer.end()
 
     # ---- the end ----
-
-    def notify_loop(self, loop: Any, notify: Callable[[], None]) -> None:
-        """`notify` for a caller who waits in an event loop."""
-        try:
-            loop.call_soon_threadsafe(notify)
-        except RuntimeError:  # closed: the caller gave up
-            pass
 
     def stuck(self) -> dict[int, int]:
         """Of actors that are stuck, what is: bits of RG_STUCK_..."""
@@ -345,19 +348,24 @@ class Run:
         lasts (rule 10). What is stuck is left behind."""
         if self.handle.running:
             return  # the driver failed: nobody stops them
-        end = self.grace_end()
+        end = self.ends_by
+        late: list[str] = []
         stuck = self.stuck()
         for index, thread in self.threads.items():
             if not stuck.get(index, 0) & _ffi.RG_STUCK_EXECUTE and not join(thread, end):
                 actor = self.actor(index)
                 actor.thread_stuck = True
-                self.late.append(f"the thread of {actor.name!r}")
+                late.append(f"the thread of {actor.name!r}")
         for interrupter in self.interrupters:
             if interrupter.busy_with is None:
                 join(interrupter.thread, end)
         if self.coroutines is not None and not self.coroutines.ended(end):
             if not any(self.coroutines.is_mine(index) for index in stuck):
-                self.late.append(f"the event loop ({self.coroutines.left()})")
+                late.append(f"the event loop ({self.coroutines.left()})")
+        if self.observer is not None and self.observer.thread is not None:
+            if not join(self.observer.thread, end):
+                late.append("the logger")
+        self.late = late
         if self.driver is not None:
             self.driver.join()
 
