@@ -270,8 +270,12 @@ class hub : public std::enable_shared_from_this<hub> {
         }
         rg_stop(handle_, 0); // wakes whoever waits by a token; a fork's child may not
         bell_->ring();
-        if (summary().observer_stuck != 0)
-            static_cast<void>(new std::shared_ptr<hub>(shared_from_this())); // for good
+        if (summary().observer_stuck != 0) { // kept for good, since it uses this
+            static std::mutex mutex;
+            static auto *const kept = new std::vector<std::shared_ptr<hub>>;
+            const std::lock_guard<std::mutex> lock(mutex);
+            kept->push_back(shared_from_this());
+        }
         {
             const std::unique_lock<std::shared_mutex> lock(open_);
             closed_ = true;
