@@ -3,7 +3,7 @@
 use super::actor::{BoxedError, Errors};
 use crate::error::Error;
 use crate::machine::Machine;
-use crate::sys::event::exit_now;
+use crate::sys::event::{ROOM, exit_now};
 use crate::text;
 use std::ffi::CStr;
 use std::fmt;
@@ -324,18 +324,16 @@ impl Termination for Exit {
             say();
             return status.into();
         }
-        // Not here: who is stuck may hold a stream's lock, in a print to a full pipe.
+        // On a thread that can be left: a stuck actor in a print to a full pipe holds the
+        // lock of that stream.
         let (done, said) = mpsc::channel::<()>();
         let last = thread::Builder::new().spawn(move || {
             say();
             drop(done);
         });
         if last.is_ok() {
-            let _ = said.recv_timeout(ROOM);
+            let _ = said.recv_timeout(Duration::from_nanos(ROOM));
         }
         exit_now(status.into());
     }
 }
-
-/// How long whoever reads a full pipe has to make room for what is printed last.
-const ROOM: Duration = Duration::from_secs(1);

@@ -279,8 +279,9 @@ pub(super) unsafe fn complete(
 /// Sets the grace: how long after stopping began rg_run returns at the latest,
 /// whatever is stuck (rule 10). It also bounds what an async actor's start may
 /// hold up. With a grace, starts and interrupts are called on a thread of the
-/// library's, or on several once one of them hangs. Such a thread is left behind if
-/// it does not end in time, since a destructor of data that they have left there blocks.
+/// library's, or on several once one of them hangs. If such a thread does not end in
+/// time, because the destructor of thread-specific data that they set there blocks, it
+/// is left behind.
 ///
 /// @param group       the group, which has not been run.
 /// @param timeout_ms  in milliseconds; negative (the default): wait for ever.

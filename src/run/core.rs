@@ -18,7 +18,7 @@ use crate::report::ended_by;
 use crate::sync::atomic::{
     AtomicBool, AtomicI32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst,
 };
-use crate::sync::{Arc, Mutex, MutexGuard, OnceLock, Time, after, now};
+use crate::sync::{Arc, Mutex, MutexGuard, OnceLock, Time, now};
 use crate::sys::event::Event as Descriptor;
 use crate::sys::fork;
 use crate::sys::futex::Word;
@@ -521,15 +521,13 @@ impl Core {
     pub(super) fn gather(&self) {
         self.note_signals();
         let calls_left = !self.interrupter.close();
+        let end = self.state().last_moment();
         // Without a grace no actor is stuck, and the lock is not needed.
-        let bounded = self.with(|machine| machine.grace().is_some());
         let is_stuck = |index: usize| {
             let stuck = |machine: &mut Machine| machine.records()[index].stuck;
-            bounded && self.with(stuck).on_its_thread()
+            end.is_some() && self.with(stuck).on_its_thread()
         };
-        let end = self.state().last_moment();
-        let until = self.left(end).and_then(after);
-        self.end_threads(is_stuck, calls_left, until);
+        self.end_threads(is_stuck, calls_left, self.deadline(end));
     }
 
     /// Waits until the run is over; its code, or `None` at the deadline.

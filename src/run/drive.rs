@@ -9,7 +9,7 @@ use super::threads;
 use crate::error::Error;
 use crate::machine::{Event, Message, NO_MESSAGE, Nanos, Outcome, Step};
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
-use crate::sync::{Arc, after};
+use crate::sync::{Arc, Time, after};
 use crate::sys::event::Event as Descriptor;
 use crate::sys::unwind::uncancelled;
 use std::os::fd::RawFd;
@@ -92,8 +92,7 @@ impl Core {
                 // Only where the host drives.
                 Step::Start(_) | Step::Interrupt(_) => {}
                 Step::Wait(until) => {
-                    let deadline = self.left(until).and_then(after);
-                    self.wakes.wait_past(seen, deadline);
+                    self.wakes.wait_past(seen, self.deadline(until));
                 }
                 Step::Finish(code) => return code,
             }
@@ -182,7 +181,7 @@ impl Core {
                 continue;
             }
             drop(state);
-            self.wakes.wait_past(seen, self.left(end).and_then(after));
+            self.wakes.wait_past(seen, self.deadline(end));
         }
     }
 
@@ -304,6 +303,11 @@ impl Core {
         let until = until?;
         let now = self.state.lock().now();
         Some(Duration::from_nanos(until.saturating_sub(now)))
+    }
+
+    /// This time of the machine's, as a deadline of a wait; `None`: for ever.
+    pub(super) fn deadline(&self, until: Option<Nanos>) -> Option<Time> {
+        self.left(until).and_then(after)
     }
 
     // ---- for a host that drives ------------------------------------------------

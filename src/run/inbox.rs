@@ -68,10 +68,10 @@ const START: u32 = 1 << 31;
 const MOST: usize = 1 << 28;
 /// The slot of a stop from outside.
 const STOP: u32 = u32::MAX - 3;
-/// In [`Inbox::first_actor`]: none yet.
-const NOBODY: usize = usize::MAX;
 /// The slot of the first return.
 const FIRST_RETURN: u32 = u32::MAX - 4;
+/// In [`Inbox::first_actor`]: none yet.
+const NOBODY: usize = usize::MAX;
 /// No slot: the end of the stack, and a driver that waits for nothing.
 const NONE: u32 = u32::MAX;
 /// In [`Inbox::awaited`]: any post.

@@ -343,16 +343,17 @@ impl Thread {
     /// Whether the thread, which has nothing left to do, has ended by then, or can be
     /// waited for as long as it takes.
     fn ends_by(&self, core: &Core, until: Option<Time>) -> bool {
+        let Some(until) = until else { return true };
         loop {
             let seen = core.wakes.get();
             // SAFETY: the job lives until this handle lets go.
-            if until.is_none() || unsafe { (*self.job).left.load(Ordering::Acquire) } {
+            if unsafe { (*self.job).left.load(Ordering::Acquire) } {
                 return true;
             }
-            if until.is_some_and(|until| now() >= until) {
+            if now() >= until {
                 return false;
             }
-            core.wakes.wait_past(seen, until);
+            core.wakes.wait_past(seen, Some(until));
         }
     }
 
@@ -586,8 +587,10 @@ unsafe fn call_done(job: *mut Job, call: Post, complaint: Message) {
 extern "C" fn exited(job: *mut c_void) {
     // SAFETY: `enter` gave the key this job, and the thread uses it no more.
     let thread = unsafe { &mut *job.cast::<Job>() };
-    let left_early = thread.called && thread.outcome.is_none();
-    if let (true, Role::Actor { .. }, Some(core)) = (left_early, &thread.role, &thread.core) {
+    if let (Role::Actor { .. }, Some(core)) = (&thread.role, &thread.core)
+        && thread.called
+        && thread.outcome.is_none()
+    {
         let outcome = left();
         core.returning(thread.index, &outcome);
         thread.outcome = Some(outcome);

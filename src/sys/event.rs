@@ -228,8 +228,8 @@ unsafe extern "C" {
     fn funlockfile(stream: *mut libc::FILE);
 }
 
-/// How long [`exit_now`] waits for the reader of a full pipe, per stream.
-const ROOM: Time = 1_000_000_000;
+/// How long the reader of a full pipe has to make room for what a process prints last.
+pub const ROOM: Time = 1_000_000_000;
 
 /// Flushes C's stdout and stderr and leaves the process without running exit
 /// handlers or destructors.

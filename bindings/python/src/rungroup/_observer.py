@@ -8,6 +8,8 @@ import logging
 import queue
 import threading
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from . import _ffi
@@ -95,31 +97,23 @@ class Observer:
         else:
             sentence = f"stopped with {what}"
         extra = {"rungroup_actor": name or None, "rungroup_time_ns": event.time_ns}
+        log = partial(self.logger.log, level, "%s", sentence, exc_info=error, extra=extra)
         if self.thread is None:
-            self.log(level, sentence, error, extra)
+            log()
         else:
-            self.records.put((level, sentence, error, extra))
-
-    def log(
-        self,
-        level: int,
-        sentence: str,
-        error: BaseException | None,
-        extra: dict[str, object],
-    ) -> None:
-        self.logger.log(level, "%s", sentence, exc_info=error, extra=extra)
+            self.jobs.put(log)
 
     def begin(self) -> None:
-        self.records: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.thread = spawn("rungroup-log", self.work)
 
     def end(self) -> None:
         if self.thread is not None:
-            self.records.put(None)
+            self.jobs.put(None)
 
     def work(self) -> None:
-        while (record := self.records.get()) is not None:
+        while (log := self.jobs.get()) is not None:
             try:
-                self.log(*record)
+                log()
             except BaseException:
                 failed()

@@ -6,7 +6,6 @@ import builtins
 import contextlib
 import os
 import sys
-import threading
 from typing import TYPE_CHECKING
 
 from . import _ffi
@@ -28,7 +27,7 @@ def raise_outcome(run: Run, group: Group) -> None:
     interrupts = [actor.complaint for actor in actors if actor.complaint is not None]
     cause = group.cause
     first = None if cause is None else cause.exception
-    raises = run.intruder or first  # or has it as its __cause__
+    raises = run.intruder or first  # itself, or as the __cause__ of a StuckError
     others = [each for each in executes if each is not raises]
     if run.logs and not run.logged:  # the interrupts' were before
         log_in_time(run, others)
@@ -127,7 +126,7 @@ def stack_of(run: Run, index: int, bits: int) -> str:
     return text
 
 
-#: Seconds that whoever reads a full pipe has to make room for what `main` prints last.
+#: Seconds that the reader of a full pipe has to make room for what `main` prints last.
 ROOM = 1.0
 
 
@@ -162,11 +161,10 @@ def main(group: Group) -> int:
     report = group.report
     said.append(report)
     if report.late or any(a.stuck or a.state == "running" for a in report.actors):
-        # Not here: who is stuck may hold a stream's lock, in a print to a full pipe.
-        last = threading.Thread(target=say, args=said, daemon=True)
-        with contextlib.suppress(RuntimeError):  # no thread is to be had
-            last.start()
-            last.join(ROOM)
+        # On a thread that can be left: a stuck actor in a print to a full pipe holds the
+        # lock of that stream.
+        with contextlib.suppress(SpawnError):
+            spawn("rungroup-exit", say, *said).join(ROOM)
         os._exit(status)
     say(*said)
     return status
@@ -174,9 +172,9 @@ def main(group: Group) -> int:
 
 def say(*said: object) -> None:
     """On stderr, if there is one that somebody reads: the exit status matters more."""
-    for stream in sys.stderr, sys.stdout:
-        if stream is not None:  # else print would take stdout for stderr
-            with contextlib.suppress(OSError, ValueError):
-                if stream is sys.stderr:
-                    print(*said, sep="\n", file=stream)
-                stream.flush()
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:  # else print would take stdout
+            print(*said, sep="\n", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stdout is not None:
+            sys.stdout.flush()

@@ -81,8 +81,8 @@ class Report(Value):
     cause: Cause | None
     """Why the group stops; None before stopping began."""
     late: tuple[str, ...]
-    """What every actor had left behind when the grace was over: sentences that name the
-    thread or the event loop."""
+    """What had not ended when the grace was over, though every actor had returned: names
+    of a thread, the event loop or the logger."""
     _text: str
     _trace: str
     _not_shown = ("_text", "_trace")

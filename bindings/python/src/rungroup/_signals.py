@@ -93,7 +93,8 @@ class Wakeup:
 
     @staticmethod
     def forked() -> None:
-        """In a child of fork, whose signals this process would take for its own."""
+        """In a child of fork: the parent reads the pipe, and would take the child's
+        signals for its own."""
         if Wakeup._pipes is not None:
             current = signal.set_wakeup_fd(-1)
             if current != Wakeup._pipes[1]:
