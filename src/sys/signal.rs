@@ -559,6 +559,8 @@ enum Fate {
     Chained,
     /// It goes to the disposition that was there before.
     PassedOn,
+    /// So does a second Ctrl-C, which by default ends the process.
+    Pressed,
 }
 
 /// Async-signal-safe throughout: atomics, getpid, the clock, write, sigaction,
@@ -583,7 +585,13 @@ extern "C" fn on_signal<const LAYER: usize>(
         libc::SIG_DFL => {
             // If another component's handler is installed over this one, that handler
             // has called this one, and decides what the signal does.
-            if matches!(fate, Fate::PassedOn) && is_current(signal, LAYER) {
+            if !matches!(fate, Fate::Chained) && is_current(signal, LAYER) {
+                // The kernel drops what would end process 1 by a default action
+                // (pid_namespaces(7)): Ctrl-C could not end a container.
+                if matches!(fate, Fate::Pressed) && id() == 1 {
+                    // SAFETY: async-signal-safe.
+                    unsafe { libc::_exit(128 + signal) };
+                }
                 slot.restore(signal, LAYER);
                 // SAFETY: async-signal-safe. The signal is blocked while its
                 // handler runs, and acts when it returns.
@@ -620,7 +628,7 @@ fn tell(slot: &Slot, signal: c_int, layer: usize) -> Fate {
         (false, ..) => Fate::PassedOn,
         (_, true, _) => {
             slot.passed_on.store(true, SeqCst);
-            Fate::PassedOn
+            Fate::Pressed
         }
         (_, _, true) => Fate::Chained,
         _ => Fate::Absorbed,

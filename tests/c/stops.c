@@ -339,6 +339,45 @@ static void later(void) {
     in_few_ways(failed_then_twice, keys, 1);
 }
 
+/* ---- process 1, as in a container --------------------------------------------------
+ */
+
+#ifdef __linux__
+enum { NOT_PERMITTED = 78 };
+
+static void (*of_process_1)(void);
+
+static void in_a_namespace(void) {
+    if (unshare(CLONE_NEWPID | (geteuid() == 0 ? 0 : CLONE_NEWUSER)) != 0)
+        _exit(NOT_PERMITTED);
+    int status = in_child(of_process_1);
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+}
+
+/* 0: not permitted here. */
+static int ends_as_process_1(void (*scenario)(void), const int *signals, int kills) {
+    of_process_1 = scenario;
+    for (; *signals != 0; signals++)
+        for (is.way = 0; is.way < WAYS; is.way++) {
+            is.signal = *signals;
+            int status = in_child(in_a_namespace);
+            CHECK(WIFEXITED(status));
+            if (WEXITSTATUS(status) == NOT_PERMITTED)
+                return 0;
+            CHECK_INT(WEXITSTATUS(status), kills ? 128 + *signals : 0);
+        }
+    return 1;
+}
+
+/* The kernel drops what would end this process by a default action. */
+static void process_1(void) {
+    if (!ends_as_process_1(much_later, keys, 1))
+        printf("stops: process 1 skipped: a namespace is not permitted\n");
+    ends_as_process_1(reaches_the_host, keys, 0);
+    ends_as_process_1(much_later, others, 0);
+}
+#endif
+
 /* ---- blocked ---------------------------------------------------------------------- */
 
 static void send_to_process(void) { CHECK_INT(kill(getpid(), is.signal), 0); }
@@ -548,6 +587,9 @@ int main(int count, char **arguments) {
     CASE(while_stopping);
     CASE(the_same_twice);
     CASE(later);
+#ifdef __linux__
+    CASE(process_1);
+#endif
     CASE(blocked);
     CASE(inherited);
     CASE(two_groups);
