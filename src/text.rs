@@ -145,11 +145,11 @@ pub fn format(text: std::fmt::Arguments) -> Result<CString, Error> {
     CStr::from_bytes_until_nul(&bytes).map_or(Err(Error::Invalid), copy)
 }
 
-/// The longest start of `text` that has at most `limit` bytes and cuts no
+/// The longest start of a text in UTF-8 that has at most `limit` bytes and cuts no
 /// character.
-pub fn prefix(text: &str, limit: usize) -> &str {
+pub fn prefix(text: &[u8], limit: usize) -> &[u8] {
     let mut end = text.len().min(limit);
-    while !text.is_char_boundary(end) {
+    while end > 0 && text.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
         end -= 1;
     }
     &text[..end]
@@ -167,9 +167,10 @@ mod tests {
 
     #[test]
     fn a_prefix_cuts_no_character() {
-        assert_eq!(prefix("naïve", 3), "na");
-        assert_eq!(prefix("naïve", 4), "naï");
-        assert_eq!(prefix("naïve", 99), "naïve");
+        let naive = "naïve".as_bytes();
+        for (limit, start) in [(0, ""), (3, "na"), (4, "naï"), (6, "naïve"), (99, "naïve")] {
+            assert_eq!(prefix(naive, limit), start.as_bytes());
+        }
     }
 
     #[test]

@@ -253,7 +253,7 @@ unsafe fn write(report: &Report, format: c_int, buffer: *mut c_char, length: usi
         _ => String::new(),
     };
     if !buffer.is_null() && length > 0 {
-        let part = prefix(&text, length - 1);
+        let part = prefix(text.as_bytes(), length - 1);
         // SAFETY: the buffer has `length` bytes; the text is shorter, and its
         // NUL follows.
         unsafe {

@@ -372,7 +372,11 @@ impl Inbox {
         let expected = !matches!(post, Post::Stop | Post::First);
         let last = expected && self.left.fetch_sub(1, SeqCst) == 1;
         let awaited = self.awaited.load(SeqCst);
-        let wake = awaited == ANY || awaited == number || (awaited == LAST && last);
+        let wake = match awaited {
+            ANY => true,
+            LAST => last,
+            _ => awaited == number,
+        };
         Ok(wake
             && self
                 .awaited

@@ -643,8 +643,7 @@ fn post_end(core: &Core, job: &mut Job) {
 }
 
 fn thread_name(name: &CStr) -> [u8; NAME] {
-    let name = name.to_str().unwrap_or_default();
-    let name = text::prefix(name, NAME - 1).as_bytes();
+    let name = text::prefix(name.to_bytes(), NAME - 1);
     let mut bytes = [0; NAME];
     bytes[..name.len()].copy_from_slice(name);
     bytes
