@@ -155,12 +155,13 @@ while not os.path.exists(sys.argv[1]):
 """
 
 
-def is_alive(pid):
+def state_of(pid):
+    """ "T": stopped; "Z": it has ended, and nobody has waited for it; "": it has."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
+            return stat.read().rpartition(")")[2].split()[0]
     except FileNotFoundError:
-        return False
+        return ""
 
 
 @pytest.mark.parametrize("leader", ["waits", "ends"])
@@ -178,7 +179,7 @@ def test_process_takes_its_children_along(leader, tmp_path):
 
     group.run()
     pid = int(ready.read_text())
-    while is_alive(pid):  # its end is not ours to wait for, but it was killed
+    while state_of(pid) not in ("", "Z"):  # it is not ours to wait for
         threading.Event().wait(0.001)
 
 
@@ -196,6 +197,24 @@ def test_process_takes_its_grace_from_the_groups(tmp_path):
 
     group.run()  # without StuckError
     assert group.report.actors[0].message == "killed by SIGKILL"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_process_that_is_stopped_hears_the_stop(terminal, tmp_path):
+    """By a Ctrl-Z, say, or since it has read from a terminal."""
+    told = tmp_path / "pid"
+    code = "import os, signal; signal.signal(signal.SIGTERM, lambda *_: os._exit(0));"
+    code += f"open({str(told)!r}, 'w').write(str(os.getpid()));"
+    code += "os.kill(os.getpid(), signal.SIGSTOP); signal.pause()"
+    group = run_child(code, terminal=terminal, grace=600.0)
+
+    @group.actor
+    def waits_until_it_is_stopped(stop):
+        while not told.exists() or state_of(told.read_text()) != "T":
+            stop.wait(0.005)
+
+    group.run()
+    assert group.report.actors[0].message == "exit status 0"
 
 
 @pytest.mark.parametrize("own", [True, False])

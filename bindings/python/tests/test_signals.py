@@ -151,6 +151,23 @@ def test_sigterm(terminal):
     assert "stopped by signals 143" in shell.output
 
 
+def test_child_that_reads_at_a_terminal(terminal):
+    """It is in no process group that may: with this stdin it would be stopped."""
+    shell = terminal(
+        "-c",
+        """
+import sys
+from rungroup import Group, actors
+group = Group()
+code = "import sys; print('read', repr(sys.stdin.read()))"
+group.add(*actors.process([sys.executable, "-c", code]))
+group.run()
+""",
+    )
+    assert shell.status() == 0
+    assert "read ''" in shell.output
+
+
 @pytest.mark.parametrize("signals", [True, False])
 def test_second_ctrl_c_gives_up(terminal, signals):
     """A stuck actor without a grace: the second one is Python's own."""

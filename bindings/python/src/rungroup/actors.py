@@ -117,8 +117,9 @@ def process(
     grace: seconds from SIGTERM, sent when the group stops, to SIGKILL. None: 5; at
         most four fifths of the group's own, so that nothing outlives that.
     terminal: it reads from the terminal, and so stays in this process's group: a
-        Ctrl-C reaches it directly. Else it has a process group of its own, and what
-        it starts there is stopped and killed with it.
+        Ctrl-C reaches it directly. Else it has a process group of its own, what it
+        starts there is stopped and killed with it, and if stdin is a terminal, it is
+        given an empty one.
 
     A child that ends by itself with a status other than 0 is a `Failure` with
     that status as code, or 128 plus the signal that killed it; one that is told
@@ -131,6 +132,8 @@ def process(
             options.setdefault("process_group", 0)
         else:
             options.setdefault("start_new_session", True)
+        if os.isatty(0):  # from which such a child must not read: it would be stopped
+            options.setdefault("stdin", subprocess.DEVNULL)
     lock = threading.Lock()
     child: list[subprocess.Popen[Any]] = []
     stopping: list[bool] = []
@@ -148,6 +151,10 @@ def process(
         except (ProcessLookupError, PermissionError):
             return False
         return True
+
+    def terminate() -> None:
+        send(signal.SIGTERM)
+        send(signal.SIGCONT)  # a stopped process does not hear it else
 
     def execute(stop: StopToken) -> Code | None:
         with lock:
@@ -174,7 +181,7 @@ def process(
         """Waits for the child and all of its group, then kills what is left."""
         end = time.monotonic() + limit
         if not stopping:
-            send(signal.SIGTERM)  # to what the child has left behind
+            terminate()  # what the child has left behind
         with contextlib.suppress(subprocess.TimeoutExpired):
             running.wait(limit)
         # Nobody tells of the end of a child's child.
@@ -191,7 +198,7 @@ def process(
         with lock:
             stopping.append(True)
             if child:
-                send(signal.SIGTERM)
+                terminate()
         told.set()
 
     return execute, interrupt
