@@ -217,6 +217,28 @@ def test_process_that_is_stopped_hears_the_stop(terminal, tmp_path):
     assert group.report.actors[0].message == "exit status 0"
 
 
+def test_process_hears_what_is_blocked_here(tmp_path):
+    """As in a program that blocks its signals, loads, and runs."""
+    import signal
+
+    ready = tmp_path / "ready"
+    group = run_child(f"open({str(ready)!r}, 'w'); import time; time.sleep(600)")
+    group.add_signals()
+
+    @group.actor
+    def waits_until_it_is_ready(stop):
+        while not ready.exists():
+            stop.wait(0.005)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        group.run()
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before | {signal.SIGTERM}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert group.report.actors[0].message == "killed by SIGTERM"
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_process_group_and_stdin(own, capfd):
     """A terminal's Ctrl-C reaches a child in a group of its own only by the stop."""

@@ -135,6 +135,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "rg_stop_fd": (c_int, [group]),
     "rg_add_signals": (c_int, [group, POINTER(c_int), c_size_t]),
     "rg_add_systemd": (c_int, [group]),
+    "rg_listens": (c_int, [c_int]),
     "rg_set_chain_signals": (c_int, [group, c_int]),
     "rg_set_grace": (c_int, [group, c_int64]),
     "rg_set_order": (c_int, [group, c_int]),

@@ -14,11 +14,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ._actor import Cause
 from ._errors import Code, Failure
+from ._ffi import lib
 from ._stop import StopToken
 
 __all__ = ["http_server", "periodic", "process"]
@@ -121,6 +122,8 @@ def process(
         starts there is stopped and killed with it, and if stdin is a terminal, it is
         given an empty one.
 
+    It hears signals that the program has blocked and the group listens for.
+
     A child that ends by itself with a status other than 0 is a `Failure` with
     that status as code, or 128 plus the signal that killed it; one that is told
     to stop is a clean return, however it ends. The message says how.
@@ -160,7 +163,8 @@ def process(
         with lock:
             if stopping:  # interrupted before it got going (rule 8)
                 return None
-            child.append(subprocess.Popen(arguments, **options))
+            with unblocked():
+                child.append(subprocess.Popen(arguments, **options))
         running = child[0]
         # A wait that the interrupt ends: for the grace must be counted from it.
         threading.Thread(target=wait, args=(running,), daemon=True).start()
@@ -202,6 +206,19 @@ def process(
         told.set()
 
     return execute, interrupt
+
+
+@contextlib.contextmanager
+def unblocked() -> Iterator[None]:
+    """A child takes over the thread's mask, and would not hear what is blocked there.
+    Only what the library listens for: by default, another one would end this process.
+    """
+    heard = [number for number in signal.valid_signals() if lib.rg_listens(number) == 1]
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def name_of(number: int) -> str:
