@@ -670,6 +670,27 @@ def test_main_without_a_stderr(ends, status, unread):
     assert (done.returncode, done.stdout) == (status, b"")
 
 
+def test_main_whose_output_nobody_reads():
+    """As in `program | tee log`, where a Ctrl-C ends tee at once."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ends = "print('lost'); os.kill(os.getpid(), signal.SIGINT); stop.wait()"
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN.format(ends=ends)],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        env=buffered(),
+        timeout=WATCHDOG,
+    )
+    os.close(writer)
+    assert done.returncode == 130
+    assert b"SIGINT" in done.stderr and b"ignored" not in done.stderr
+
+
+def buffered():
+    return {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+
+
 def test_main_leaves_a_thread_that_the_interpreter_would_wait_for():
     ends = (
         "threading.Thread(target=threading.Event().wait).start()\n"
@@ -714,13 +735,10 @@ def test_main_leaves_who_prints_to_a_full_pipe(stream):
     """It holds the stream's lock, which a flush would wait for."""
     reader, writer = os.pipe()
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    buffered = {
-        name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"
-    }
     command = [sys.executable, "-c", FLOOD, stream]
     try:
         done = subprocess.run(
-            command, **{**streams, stream: writer}, env=buffered, timeout=WATCHDOG
+            command, **{**streams, stream: writer}, env=buffered(), timeout=WATCHDOG
         )
     finally:
         os.close(reader)

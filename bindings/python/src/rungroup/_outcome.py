@@ -171,10 +171,14 @@ def main(group: Group) -> int:
 
 
 def say(*said: object) -> None:
-    """On stderr, if there is one that somebody reads: the exit status matters more."""
+    """On stderr, if there is one that somebody reads, as stdout may have nobody either
+    (`program | tee log`): the exit status matters more."""
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:  # else print would take stdout
             print(*said, sep="\n", file=sys.stderr, flush=True)
     with contextlib.suppress(OSError, ValueError):
         if sys.stdout is not None:
-            sys.stdout.flush()
+            try:
+                sys.stdout.flush()
+            except BrokenPipeError:  # the interpreter would try once more, and exit with 120
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
