@@ -1,5 +1,7 @@
 /* Between the start of its actors and the end of the run a group allocates
- * nothing, in no thread; a driven group neither. */
+ * nothing, in no thread; a driven group neither. But for a table that parking_lot
+ * keeps for good: the first thread that waits for a lock makes it, and when more
+ * threads wait than ever before it grows. */
 #include "check.h"
 
 enum { ACTORS = 64 };
@@ -62,25 +64,39 @@ static int counted(void) {
     return __atomic_exchange_n(&allocations, 0, __ATOMIC_SEQ_CST);
 }
 
-static void each_order_and_grace(void) {
-    for (int order = RG_ORDER_ADDED; order <= RG_ORDER_STAGED; order++)
-        for (int64_t grace = -1; grace < 60000; grace += 60000) {
-            rg_group *group = make_group(order, grace);
-            CHECK_INT(rg_run(group), 7);
-            CHECK_INT(counted(), 0);
-            rg_free(group);
-        }
+/* The table has its size after a few runs. */
+static void check_none(int (*allocates)(int, int64_t), int order, int64_t grace) {
+    int most = 5;
+    while (allocates(order, grace) > 0)
+        CHECK(--most > 0);
 }
 
-static void in_two_halves(void) {
-    rg_group *group = make_group(RG_ORDER_ADDED, -1);
+static int in_one_call(int order, int64_t grace) {
+    rg_group *group = make_group(order, grace);
+    CHECK_INT(rg_run(group), 7);
+    int count = counted();
+    rg_free(group);
+    return count;
+}
+
+static void each_order_and_grace(void) {
+    for (int order = RG_ORDER_ADDED; order <= RG_ORDER_STAGED; order++)
+        for (int64_t grace = -1; grace < 60000; grace += 60000)
+            check_none(in_one_call, order, grace);
+}
+
+static int in_two_calls(int order, int64_t grace) {
+    rg_group *group = make_group(order, grace);
     int code;
     CHECK_INT(rg_start(group), 0);
     CHECK_INT(rg_wait(group, -1, &code), 1);
-    CHECK_INT(counted(), 0);
+    int count = counted();
     CHECK_INT(code, 7);
     rg_free(group);
+    return count;
 }
+
+static void in_two_halves(void) { check_none(in_two_calls, RG_ORDER_ADDED, -1); }
 
 static void driven(void) {
     rg_group *group = rg_new();
