@@ -1,7 +1,7 @@
 /* Between the start of its actors and the end of the run a group allocates
- * nothing, in no thread; a driven group neither. But for a table that parking_lot
- * keeps for good: the first thread that waits for a lock makes it, and when more
- * threads wait than ever before it grows. */
+ * nothing, in no thread; a driven group neither. But for parking_lot, which makes
+ * room for a thread that waits for a lock for the first time: seldom, on a busy
+ * machine. */
 #include "check.h"
 
 enum { ACTORS = 64 };
@@ -64,7 +64,7 @@ static int counted(void) {
     return __atomic_exchange_n(&allocations, 0, __ATOMIC_SEQ_CST);
 }
 
-/* The table has its size after a few runs. */
+/* What is allocated in every run is the group's. */
 static void check_none(int (*allocates)(int, int64_t), int order, int64_t grace) {
     int most = 5;
     while (allocates(order, grace) > 0)
