@@ -137,17 +137,17 @@ impl Threads {
         stack: Option<Stack>,
     ) -> Result<Thread, Error> {
         let key = self.key.as_ref().ok_or(Error::Spawn)?.key();
-        let job = Job {
+        let own = Own {
             core: Some(core.clone()),
-            role,
             index,
             name: thread_name(name),
             called: false,
             outcome: None,
             key,
             rounds: ROUNDS,
-            left: AtomicBool::new(false),
         };
+        let left = AtomicBool::new(false);
+        let job = Job { role, left, own };
         let job = try_box(job).ok_or(Error::Memory)?;
         Thread::spawn(job, size, stack).map_err(|error| {
             let (name, error) = (name.to_str().unwrap_or_default(), Errno(error));
@@ -251,8 +251,15 @@ fn commonest(sizes: impl Iterator<Item = usize> + Clone) -> (usize, usize) {
 /// frees it. So a thread that is joined frees nothing: a first free in a new thread
 /// costs more than the rest of its start.
 struct Job {
-    core: Option<Arc<Core>>,
     role: Role,
+    /// The thread or its handle has let go.
+    left: AtomicBool,
+    own: Own,
+}
+
+/// What the thread alone uses, and the handle does not look at.
+struct Own {
+    core: Option<Arc<Core>>,
     index: usize,
     name: [u8; NAME],
     /// Its execute was called.
@@ -262,8 +269,6 @@ struct Job {
     key: thread::Key,
     /// How many times the key's destructor is still to be called.
     rounds: u8,
-    /// The thread or its handle has let go.
-    left: AtomicBool,
 }
 
 enum Role {
@@ -283,6 +288,14 @@ enum Role {
 }
 
 impl Job {
+    /// # Safety
+    /// The caller is the thread, has not let go, and uses no other `Own` of the job's
+    /// while it uses this one.
+    unsafe fn parts<'a>(job: *mut Job) -> (&'a Role, &'a mut Own) {
+        // SAFETY: the job lives until both have let go. The handle only reads the role.
+        unsafe { (&(*job).role, &mut (*job).own) }
+    }
+
     /// # Safety
     /// The caller is the thread or its handle, and does not use `job` again.
     unsafe fn let_go(job: *mut Job) {
@@ -442,7 +455,7 @@ extern "C-unwind" fn thread_main(job: *mut c_void) -> *mut c_void {
     // frame is gone. Its role does not change.
     unsafe {
         let keyed = enter(job);
-        match (&(*job).role, &(*job).core) {
+        match (&(*job).role, &(*job).own.core) {
             (Role::Actor { .. }, _) => {
                 if let Some((execute, calls)) = enter_actor(job) {
                     leave_actor(job, calls.execute(execute), calls);
@@ -496,11 +509,12 @@ unsafe fn enter(job: *mut Job) -> bool {
     // SAFETY: the job is this thread's until `exited`; the key exists as long as
     // threads of the run do.
     unsafe {
-        if let Some(core) = &(*job).core {
+        let (_, own) = Job::parts(job);
+        if let Some(core) = &own.core {
             INSIDE.with(|inside| inside.set(Arc::as_ptr(core)));
         }
-        thread::set_name(&(*job).name);
-        thread::set((*job).key, job.cast())
+        thread::set_name(&own.name);
+        thread::set(own.key, job.cast())
     }
 }
 
@@ -511,54 +525,55 @@ unsafe fn leave(job: *mut Job, keyed: bool) {
     if !keyed {
         // SAFETY: the job is this thread's until `exited`, which is called here
         // or by the key.
-        unsafe { (*job).rounds = 0 };
+        unsafe { (*job).own.rounds = 0 };
         exited(job.cast());
     }
 }
 
 unsafe fn enter_actor(job: *mut Job) -> Option<(Execute, Calls)> {
     // SAFETY: the job is this thread's until `exited`.
-    let job = unsafe { &mut *job };
-    job.called = job.core.as_ref()?.gate.pass();
-    match job.role {
-        Role::Actor { execute, calls } if job.called => Some((execute, calls)),
+    let (role, own) = unsafe { Job::parts(job) };
+    own.called = own.core.as_ref()?.gate.pass();
+    match *role {
+        Role::Actor { execute, calls } if own.called => Some((execute, calls)),
         _ => None,
     }
 }
 
 unsafe fn leave_actor(job: *mut Job, code: i32, calls: Calls) {
     // SAFETY: the job is this thread's until `exited`.
-    let job = unsafe { &mut *job };
+    let (_, own) = unsafe { Job::parts(job) };
     let outcome = failure::outcome(code, calls.take_failure);
-    if let Some(core) = &job.core {
-        core.returning(job.index, &outcome);
+    if let Some(core) = &own.core {
+        core.returning(own.index, &outcome);
     }
-    job.outcome = Some(outcome);
+    own.outcome = Some(outcome);
 }
 
 unsafe fn listen(job: *mut Job) {
     // SAFETY: the job is this thread's until `exited`; the actor, which has the
     // listener, is released after its thread was joined.
-    let (job, listener) = unsafe {
-        let Role::Signals { listener } = (*job).role else {
+    let (own, listener) = unsafe {
+        let (role, own) = Job::parts(job);
+        let Role::Signals { listener } = *role else {
             return;
         };
-        (&mut *job, &*listener)
+        (own, &*listener)
     };
-    let Some(core) = &job.core else { return };
+    let Some(core) = &own.core else { return };
     listener.unblock();
-    job.called = core.gate.pass();
-    if job.called {
+    own.called = core.gate.pass();
+    if own.called {
         listener.listen(|outcome| {
-            let _ = core.post(Post::Execute(job.index), outcome);
+            let _ = core.post(Post::Execute(own.index), outcome);
         });
     }
 }
 
 unsafe fn next_call(job: *mut Job) -> Option<Post> {
     // SAFETY: the job is this thread's until `exited`.
-    let job = unsafe { &*job };
-    match (&job.core, &job.role) {
+    let (role, own) = unsafe { Job::parts(job) };
+    match (&own.core, role) {
         (Some(core), Role::Interrupter { calling }) => core.interrupter.next(calling),
         _ => None,
     }
@@ -566,7 +581,8 @@ unsafe fn next_call(job: *mut Job) -> Option<Post> {
 
 unsafe fn make_call(job: *mut Job, call: Post) -> Message {
     // SAFETY: the job is this thread's until `exited`.
-    match unsafe { &(*job).core } {
+    let (_, own) = unsafe { Job::parts(job) };
+    match &own.core {
         Some(core) => core.call(call, || core.interrupter.entered()),
         None => NO_MESSAGE,
     }
@@ -574,8 +590,8 @@ unsafe fn make_call(job: *mut Job, call: Post) -> Message {
 
 unsafe fn call_done(job: *mut Job, call: Post, complaint: Message) {
     // SAFETY: the job is this thread's until `exited`.
-    let job = unsafe { &*job };
-    if let (Some(core), Role::Interrupter { calling }) = (&job.core, &job.role) {
+    let (role, own) = unsafe { Job::parts(job) };
+    if let (Some(core), Role::Interrupter { calling }) = (&own.core, role) {
         core.interrupter.done(call);
         let _ = core.post(call, Outcome::complaint(complaint));
         *calling.lock() = None;
@@ -586,28 +602,28 @@ unsafe fn call_done(job: *mut Job, call: Post, complaint: Message) {
 /// `pthread_exit` or a cancellation tore it down. Its thread-locals are gone.
 extern "C" fn exited(job: *mut c_void) {
     // SAFETY: `enter` gave the key this job, and the thread uses it no more.
-    let thread = unsafe { &mut *job.cast::<Job>() };
-    if let (Role::Actor { .. }, Some(core)) = (&thread.role, &thread.core)
-        && thread.called
-        && thread.outcome.is_none()
+    let (role, own) = unsafe { Job::parts(job.cast()) };
+    if let (Role::Actor { .. }, Some(core)) = (role, &own.core)
+        && own.called
+        && own.outcome.is_none()
     {
         let outcome = left();
-        core.returning(thread.index, &outcome);
-        thread.outcome = Some(outcome);
+        core.returning(own.index, &outcome);
+        own.outcome = Some(outcome);
     }
-    if thread.rounds > 1 {
+    if own.rounds > 1 {
         // In the last of them only: by then the destructors of other keys have
         // run, which may block, and which the grace is to bound as well.
-        thread.rounds -= 1;
-        if thread::set(thread.key, job) {
+        own.rounds -= 1;
+        if thread::set(own.key, job) {
             return;
         }
     }
-    let core = thread.core.take();
+    let core = own.core.take();
     if let Some(core) = &core {
-        post_end(core, thread);
+        post_end(core, role, own);
     }
-    let waited_for = matches!(thread.role, Role::Interrupter { .. } | Role::Observer);
+    let waited_for = matches!(role, Role::Interrupter { .. } | Role::Observer);
     // SAFETY: the thread's last use of its job.
     unsafe { Job::let_go(job.cast()) };
     if let (Some(core), true) = (&core, waited_for) {
@@ -623,12 +639,12 @@ fn left() -> Outcome {
     Outcome::of_panic(Cow::Borrowed(LEFT))
 }
 
-fn post_end(core: &Core, job: &mut Job) {
-    match &job.role {
-        Role::Actor { .. } | Role::Signals { .. } if job.called => {
-            let outcome = job.outcome.take().unwrap_or_else(left);
+fn post_end(core: &Core, role: &Role, own: &mut Own) {
+    match role {
+        Role::Actor { .. } | Role::Signals { .. } if own.called => {
+            let outcome = own.outcome.take().unwrap_or_else(left);
             // Refused for a signal actor, which has posted before.
-            let _ = core.post(Post::Execute(job.index), outcome);
+            let _ = core.post(Post::Execute(own.index), outcome);
         }
         Role::Interrupter { calling } => {
             // It ends in a call only where the C library does not unwind.
