@@ -549,6 +549,40 @@ def test_uvicorn_in_the_callers_loop(name):
     assert "running" not in lines[3]
 
 
+LOOP_HANDLER = """
+import asyncio, os, signal, sys
+from rungroup import Group
+group = Group(grace=20.0)
+async def serves():
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, told.set)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await told.wait()
+    loop.remove_signal_handler(signal.SIGTERM)
+async def drains():
+    try:
+        await asyncio.Event().wait()
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.01)
+        print("drained")
+group.add(drains)
+group.add(serves)
+group.add_signals()
+if sys.argv[1] == "with a thread":
+    group.add(lambda stop: stop.wait(), name="thread")
+asyncio.run(group.run_async())
+print(group.cause.actor, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+"""
+
+
+@pytest.mark.parametrize("which", ["alone", "with a thread"])
+def test_a_loops_own_handler(which):
+    """When the loop removes it, it leaves the default, which would kill who drains."""
+    assert python(LOOP_HANDLER, which) == "drained\nserves True\n"
+
+
 # ---- threads that actors start, and patched ones ----
 
 

@@ -67,6 +67,8 @@ class Coroutines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self.loop = loop
+        #: Is called in the loop when one has returned.
+        self.returned: Callable[[], None] = lambda: None
         self.tasks: dict[int, asyncio.Task[Any]] = {}
         #: Of actors and of interrupts that run.
         self.pending: set[asyncio.Future[Any]] = set()
@@ -168,6 +170,7 @@ class Coroutines:
                 outcome = 0, b"cancelled"
             else:
                 outcome = self.run.actor(index).raised(asyncio.CancelledError())
+            self.returned()
             self.reported(self.run.returned(index, *outcome))
 
         return report

@@ -180,5 +180,5 @@ def say(*said: object) -> None:
         if sys.stdout is not None:
             try:
                 sys.stdout.flush()
-            except BrokenPipeError:  # the interpreter would try it again, and exit with 120
+            except BrokenPipeError:  # the interpreter would try again, and exit with 120
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -271,6 +271,11 @@ class Run:
         lib.rg_stop(self.handle.pointer, code if type(code) is int else 1)
         self.stop._set()
 
+    def heard(self, error: BaseException) -> None:
+        """A signal that the library does not get. While it stops, it is absorbed."""
+        if not self.stop.is_set():
+            self.stop_for(error)
+
     # ---- driving ----
 
     def next(self) -> int:

@@ -187,8 +187,9 @@ class Known:
 
     A server that listens itself, uvicorn in the main thread for one, puts back the
     handler that Python knows of when it ends, and then sends itself the signal again.
-    If that were the default, the process would be killed while the others stop. On
-    the main thread, for as long as the group runs.
+    If that were the default, the process would be killed while the others stop. An
+    event loop leaves the default when it removes a handler of its own. On the main
+    thread, for as long as the group runs.
     """
 
     def __init__(
@@ -204,9 +205,15 @@ class Known:
             if signal.getsignal(number) is signal.SIG_DFL
         ]
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Known:
+        self.renew()
+        return self
+
+    def renew(self) -> None:
+        """Where the default is."""
         for number in self.signals:
-            signal.signal(number, self.handler)
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, self.handler)
 
     def handler(self, number: int, frame: object) -> None:
         if self.pid == os.getpid():
@@ -219,3 +226,4 @@ class Known:
         for number in self.signals:
             if signal.getsignal(number) == self.handler:
                 signal.signal(number, signal.SIG_DFL)
+        self.signals = []  # a stuck coroutine may return later
