@@ -364,7 +364,7 @@ def forks(stop):
     if child == 0:
         try:
             os.write(writer, b"r")
-            time.sleep(20)
+            time.sleep(5)
         except KeyboardInterrupt:
             os._exit(42)
         os._exit(1)
@@ -393,8 +393,12 @@ asyncio.run(group.run_async()) if "async" in sys.argv else group.run()
 def test_a_signal_for_a_forked_child_is_not_the_groups(name, ways):
     """And ends the child as if there were no group: a process pool's workers are such
     children, and one that did not end would be waited for."""
-    ends = {"SIGINT": 42, "SIGTERM": -signal.SIGTERM}[name]
-    assert python(CHILD, name, *ways) == f"{ends} False\n"
+    ends = {"SIGINT": [42], "SIGTERM": [-signal.SIGTERM]}[name]
+    if name == "SIGINT" and sys.version_info[:2] == (3, 13):
+        # Without a group, too, 3.13.0 often loses a KeyboardInterrupt of a child that
+        # another thread than the main one has forked.
+        ends.append(1)
+    assert python(CHILD, name, *ways) in [f"{end} False\n" for end in ends]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, 0, 9999, -1])
