@@ -192,11 +192,13 @@ class Known:
     thread, for as long as the group runs.
     """
 
+    #: Those in use.
+    all: set[Known] = set()
+
     def __init__(
         self, actors: Iterable[object], heard: Callable[[SignalError], None]
     ) -> None:
         self.heard = heard
-        self.pid = os.getpid()
         self.signals = [
             number
             for actor in actors
@@ -206,6 +208,7 @@ class Known:
         ]
 
     def __enter__(self) -> Known:
+        self.all.add(self)
         self.renew()
         return self
 
@@ -216,14 +219,20 @@ class Known:
                 signal.signal(number, self.handler)
 
     def handler(self, number: int, frame: object) -> None:
-        if self.pid == os.getpid():
-            self.heard(SignalError(number))
-        else:  # a child of fork, which has no group to stop: the default kills it
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+        self.heard(SignalError(number))
 
     def __exit__(self, *raised: object) -> None:
         for number in self.signals:
             if signal.getsignal(number) == self.handler:
                 signal.signal(number, signal.SIG_DFL)
         self.signals = []  # a stuck coroutine may return later
+        self.all.discard(self)
+
+    @classmethod
+    def forked(cls) -> None:
+        """In a child of fork, which has no group to stop: the default kills it."""
+        for known in tuple(cls.all):
+            known.__exit__()
+
+
+os.register_at_fork(after_in_child=Known.forked)
