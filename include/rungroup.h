@@ -779,8 +779,9 @@ int rg_poll(struct rg_group *group, struct pollfd *fds, size_t count, int64_t ti
  * start its other threads, and run: none is lost. A signal that comes while the
  * group stops is absorbed, and noted in the report if this actor had not had
  * one. Only a SIGINT or SIGQUIT that comes 250 ms or more after the one before
- * goes to the disposition that was there before the run: a second Ctrl-C kills,
- * also process 1 of a container, which default dispositions do not.
+ * goes to the disposition that was there before the run: a second Ctrl-C kills.
+ * Where that is the default, which does not end process 1 of a container, the
+ * library ends it, with status 128 plus the signal's number.
  *
  * A signal that is ignored when the run begins (nohup) stays ignored. A handler
  * that somebody has put over the library's is never overruled. Several groups

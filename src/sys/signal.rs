@@ -559,7 +559,7 @@ enum Fate {
     Chained,
     /// It goes to the disposition that was there before.
     PassedOn,
-    /// So does a second Ctrl-C, which by default ends the process.
+    /// It is a second Ctrl-C, and goes there too. By default it ends the process.
     Pressed,
 }
 

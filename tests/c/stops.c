@@ -343,38 +343,39 @@ static void later(void) {
  */
 
 #ifdef __linux__
-enum { NOT_PERMITTED = 78 };
-
-static void (*of_process_1)(void);
-
-static void in_a_namespace(void) {
-    if (unshare(CLONE_NEWPID | (geteuid() == 0 ? 0 : CLONE_NEWUSER)) != 0)
-        _exit(NOT_PERMITTED);
-    int status = in_child(of_process_1);
-    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+static int make_namespace(void) {
+    return unshare(CLONE_NEWPID | (geteuid() == 0 ? 0 : CLONE_NEWUSER));
 }
 
-/* 0: not permitted here. */
-static int ends_as_process_1(void (*scenario)(void), const int *signals, int kills) {
+static void try_namespace(void) { _exit(make_namespace() == 0 ? 0 : 1); }
+
+static void (*of_process_1)(void);
+static int kills_process_1;
+
+static void in_a_namespace(void) {
+    CHECK_INT(make_namespace(), 0);
+    int status = in_child(of_process_1);
+    CHECK(WIFEXITED(status));
+    if (WEXITSTATUS(status) == TOO_SLOW)
+        _exit(TOO_SLOW);
+    CHECK_INT(WEXITSTATUS(status), kills_process_1 ? 128 + is.signal : 0);
+}
+
+static void as_process_1(void (*scenario)(void), const int *signals, int kills) {
     of_process_1 = scenario;
-    for (; *signals != 0; signals++)
-        for (is.way = 0; is.way < WAYS; is.way++) {
-            is.signal = *signals;
-            int status = in_child(in_a_namespace);
-            CHECK(WIFEXITED(status));
-            if (WEXITSTATUS(status) == NOT_PERMITTED)
-                return 0;
-            CHECK_INT(WEXITSTATUS(status), kills ? 128 + *signals : 0);
-        }
-    return 1;
+    kills_process_1 = kills;
+    in_few_ways(in_a_namespace, signals, 0);
 }
 
 /* The kernel drops what would end this process by a default action. */
 static void process_1(void) {
-    if (!ends_as_process_1(much_later, keys, 1))
+    if (in_child(try_namespace) != 0) {
         printf("stops: process 1 skipped: a namespace is not permitted\n");
-    ends_as_process_1(reaches_the_host, keys, 0);
-    ends_as_process_1(much_later, others, 0);
+        return;
+    }
+    as_process_1(much_later, keys, 1);
+    as_process_1(reaches_the_host, keys, 0);
+    as_process_1(much_later, others, 0);
 }
 #endif
 

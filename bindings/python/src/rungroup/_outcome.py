@@ -171,8 +171,8 @@ def main(group: Group) -> int:
 
 
 def say(*said: object) -> None:
-    """On stderr, if there is one that somebody reads, as stdout may have nobody either
-    (`program | tee log`): the exit status matters more."""
+    """Prints on stderr, and flushes stdout. Either may be closed, or have no reader any
+    more (`program | tee log`): that is no error, the exit status matters more."""
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:  # else print would take stdout
             print(*said, sep="\n", file=sys.stderr, flush=True)

@@ -272,7 +272,7 @@ class Run:
         self.stop._set()
 
     def heard(self, error: BaseException) -> None:
-        """A signal that the library does not get. While it stops, it is absorbed."""
+        """A signal that Python got, not the library. A stop absorbs it (rule 16)."""
         if not self.stop.is_set():
             self.stop_for(error)
 

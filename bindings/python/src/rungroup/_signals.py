@@ -213,7 +213,7 @@ class Known:
         return self
 
     def renew(self) -> None:
-        """Where the default is."""
+        """Puts the handler where the default is now."""
         for number in self.signals:
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, self.handler)
@@ -230,7 +230,8 @@ class Known:
 
     @classmethod
     def forked(cls) -> None:
-        """In a child of fork, which has no group to stop: the default kills it."""
+        """A child of fork has no group to stop, so that signals are to kill it: it gets
+        their default back."""
         for known in tuple(cls.all):
             known.__exit__()
 

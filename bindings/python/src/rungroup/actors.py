@@ -118,11 +118,12 @@ def process(
     grace: seconds from SIGTERM, sent when the group stops, to SIGKILL. None: 5; at
         most four fifths of the group's own, so that nothing outlives that.
     terminal: it reads from the terminal, and so stays in this process's group: a
-        Ctrl-C reaches it directly. Else it has a process group of its own, what it
-        starts there is stopped and killed with it, and if stdin is a terminal, it is
-        given an empty one.
+        Ctrl-C reaches it directly. Else it has a process group of its own, and what
+        it starts there is stopped and killed with it. It then gets an empty stdin in
+        place of a terminal, unless the options say otherwise.
 
-    It hears signals that the program has blocked and the group listens for.
+    Signals that this program has blocked are unblocked in the child if the group
+    listens for them.
 
     A child that ends by itself with a status other than 0 is a `Failure` with
     that status as code, or 128 plus the signal that killed it; one that is told
@@ -135,7 +136,7 @@ def process(
             options.setdefault("process_group", 0)
         else:
             options.setdefault("start_new_session", True)
-        if os.isatty(0):  # from which such a child must not read: it would be stopped
+        if os.isatty(0):  # a read from it would suspend a child of another process group
             options.setdefault("stdin", subprocess.DEVNULL)
     lock = threading.Lock()
     child: list[subprocess.Popen[Any]] = []
@@ -157,7 +158,7 @@ def process(
 
     def terminate() -> None:
         send(signal.SIGTERM)
-        send(signal.SIGCONT)  # a stopped process does not hear it else
+        send(signal.SIGCONT)  # a suspended process gets a SIGTERM only once it goes on
 
     def execute(stop: StopToken) -> Code | None:
         with lock:
@@ -210,8 +211,10 @@ def process(
 
 @contextlib.contextmanager
 def unblocked() -> Iterator[None]:
-    """A child takes over the thread's mask, and would not hear what is blocked there.
-    Only what the library listens for: by default, another one would end this process.
+    """A child inherits the thread's mask, and would never get what is blocked there.
+
+    Only signals that the library listens for are unblocked: any other could be pending,
+    and end this process.
     """
     heard = [number for number in signal.valid_signals() if lib.rg_listens(number) == 1]
     before = signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
