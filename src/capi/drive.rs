@@ -142,8 +142,6 @@ pub unsafe extern "C" fn rg_drive_next(group: *mut rg_group, value: *mut i64) ->
 pub(super) unsafe fn drive_next(core: &Arc<Core>, value: *mut i64) -> Result<c_int, Error> {
     // SAFETY: NULL or the caller's to write.
     let value = unsafe { value.as_mut() }.ok_or(Error::Invalid)?;
-    // A share: after the last step another thread may free the handle.
-    let core = core.clone();
     let (step, number) = match core.host_next()? {
         Step::Start(index) | Step::Interrupt(index) => (RG_STEP_INTERRUPT, index as i64),
         Step::Wait(until) => {

@@ -545,25 +545,25 @@ impl Core {
     /// Frees the handle. The actors are released now, or by the stuck actor that holds
     /// the last share (rules 11, 13). Refused while the group runs.
     pub fn abandon(&self) -> Result<(), Error> {
-        let (adding, finished) = self.with(|m| (m.adding(), m.finished().is_some()));
-        if !adding && (!finished || !self.over.is_set()) {
-            return Err(Error::State);
-        }
-        self.with(Machine::close);
+        let left = self.with(|machine| {
+            let over = machine.finished().is_some() && self.over.is_set();
+            if !over && !machine.adding() {
+                return Err(Error::State);
+            }
+            machine.close();
+            Ok(machine.outstanding())
+        })?;
         self.over.set();
         Threads::join_driver(&self.threads);
-        if self.with(|machine| machine.outstanding()) == 0 {
+        if left == 0 {
             // Their drops run unlocked, in order of addition. A signal actor's thread
             // goes on with its listener after its return, and may have been let go:
             // that one lives as long as the thread's share.
-            for index in 0..self.with(|machine| machine.records().len()) {
-                let mut actors = self.actors.lock();
-                let actor = match actors.get_mut(index) {
-                    Some(place @ Some(_)) => place.take_if(|actor| actor.listener().is_none()),
-                    _ => None,
-                };
-                drop(actors);
-                drop(actor);
+            let actors = std::mem::take(&mut *self.actors.lock());
+            for actor in actors.into_iter().flatten() {
+                if actor.listener().is_some() {
+                    self.actors.lock().push(Some(actor));
+                }
             }
         }
         Ok(())

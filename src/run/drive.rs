@@ -321,7 +321,8 @@ impl Core {
         }
         let next = self.next();
         if matches!(next, Step::Finish(_)) {
-            self.over.set();
+            // With a share: as soon as it is set, another thread may free the handle.
+            self.clone().over.set();
         }
         Ok(next)
     }

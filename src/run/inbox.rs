@@ -180,7 +180,7 @@ impl Slots {
             let count = FIRST << piece;
             let mut slots = Vec::new();
             slots.try_reserve_exact(count).map_err(|_| Error::Memory)?;
-            slots.resize_with(count, || Slot::new(state::IDLE));
+            slots.resize_with(count, || const { Slot::new(state::IDLE) });
             let _ = place.set(slots.into_boxed_slice());
         }
         Ok(())

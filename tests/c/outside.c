@@ -28,11 +28,12 @@ static void tell(void) {
 }
 
 /* And after each wait, and each wake-up of others, it takes its time, until the group
- * is freed or was not for a while. */
+ * is freed or was not for a while; but for who frees it. */
 static volatile int freed;
+static __thread int frees;
 
 static void take_time(void) {
-    if (!watched)
+    if (!watched || frees)
         return;
     int64_t until = now_ns() + 2 * 1000 * 1000;
     while (!freed && now_ns() < until)
@@ -196,6 +197,43 @@ static void wait_stop_against_free(void) {
 
 static void poll_against_free(void) { against_free(poll_for_stop); }
 
+/* ---- the last step of a host that drives --------------------------------------------
+ */
+
+static void *wait_and_free(void *group) {
+    int code = 0;
+    watched = frees = 1;
+    CHECK_INT(rg_wait(group, -1, &code), 1);
+    CHECK_INT(code, 7);
+    rg_free(group);
+    freed = 1;
+    return NULL;
+}
+
+/* Freed by another thread as soon as the step says that the run is over. */
+static void last_step_against_free(void) {
+    for (int round = 0; round < rounds / 4; round++) {
+        rg_group *group = rg_new();
+        CHECK_INT(rg_drive_add(group, NULL), 0);
+        if (round % 2)
+            CHECK(rg_done_fd(group) >= 0);
+        CHECK_INT(rg_drive_begin(group), 0);
+        freed = 0;
+        pthread_t thread;
+        CHECK_INT(pthread_create(&thread, NULL, wait_and_free, group), 0);
+        CHECK(rg_drive_return(group, 0, 7, NULL) >= 0);
+        int64_t value = -1;
+        CHECK_INT(rg_drive_next(group, &value), RG_STEP_INTERRUPT);
+        CHECK(rg_drive_interrupted(group, 0, NULL) >= 0);
+        await_inside();
+        watched = 1;
+        CHECK_INT(rg_drive_next(group, &value), RG_STEP_FINISH);
+        watched = 0;
+        CHECK_INT(value, 7);
+        pthread_join(thread, NULL);
+    }
+}
+
 int main(int count, char **arguments) {
     if (count > 1)
         rounds = atoi(arguments[1]);
@@ -205,6 +243,7 @@ int main(int count, char **arguments) {
     CASE(wait_against_free);
     CASE(wait_stop_against_free);
     CASE(poll_against_free);
+    CASE(last_step_against_free);
     await_threads(1);
     return finish("outside");
 }
