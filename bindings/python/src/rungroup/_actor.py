@@ -146,7 +146,7 @@ def cause_of(handle: Handle, actors: Sequence[Entry]) -> Cause | None:
     cause = pointer.contents
     actor = actors[cause.index] if 0 <= cause.index < len(actors) else None
     if isinstance(actor, SignalActor):
-        actor.heard(cause.code)
+        actor.caused(cause.code)
     name = None if cause.actor is None else _ffi.text(cause.actor)
     error = None if actor is None else actor.exception
     return Cause(

@@ -271,7 +271,7 @@ class Run:
         lib.rg_stop(self.handle.pointer, code if type(code) is int else 1)
         self.stop._set()
 
-    def heard(self, error: BaseException) -> None:
+    def stop_for_signal(self, error: BaseException) -> None:
         """A signal that Python got, not the library. A stop absorbs it (rule 16)."""
         if not self.stop.is_set():
             self.stop_for(error)

@@ -54,12 +54,12 @@ class Wakeup:
         current = signal.set_wakeup_fd(self.previous)
         if current not in (self.writer, -1):
             signal.set_wakeup_fd(current)  # the host chose another meanwhile
-        self.heard()  # what came after the last wait is the host's to hear, too
+        self.came()  # what came after the last wait is the host's to hear, too
 
     def wait(self, timeout: float | None = None) -> bool:
         """Until `notify` or a signal, whose handler may raise. False: after so many
         seconds."""
-        # Looks before it reads: a handler that raises leaves what came to `heard`.
+        # Looks before it reads: if a handler raises, `came` still finds what came.
         if not self.poller.poll(None if timeout is None else timeout * 1000):
             return False
         data = os.read(self.reader, 4096)
@@ -71,7 +71,7 @@ class Wakeup:
                 raise KeyboardInterrupt
         return True
 
-    def heard(self) -> set[int]:
+    def came(self) -> set[int]:
         """The signals that came, when a handler has raised."""
         if not self.poller.poll(0):
             return set()
@@ -118,7 +118,7 @@ class Bell:
     def wait(self, timeout: float | None = None) -> bool:
         return self.lock.acquire(timeout=-1 if timeout is None else timeout)
 
-    def heard(self) -> set[int]:
+    def came(self) -> set[int]:
         return set()
 
     def notify(self) -> None:
@@ -142,7 +142,7 @@ class SignalActor:
         #: Whether the program's own handlers are called too.
         self.chained = chained
 
-    def heard(self, code: int) -> None:
+    def caused(self, code: int) -> None:
         """It is the cause, with this code."""
         if self.exception is None and code - 128 in self.signals:
             self.exception = SignalError(code - 128)
@@ -196,9 +196,9 @@ class Known:
     all: set[Known] = set()
 
     def __init__(
-        self, actors: Iterable[object], heard: Callable[[SignalError], None]
+        self, actors: Iterable[object], on_signal: Callable[[SignalError], None]
     ) -> None:
-        self.heard = heard
+        self.on_signal = on_signal
         self.signals = [
             number
             for actor in actors
@@ -219,7 +219,7 @@ class Known:
                 signal.signal(number, self.handler)
 
     def handler(self, number: int, frame: object) -> None:
-        self.heard(SignalError(number))
+        self.on_signal(SignalError(number))
 
     def __exit__(self, *raised: object) -> None:
         for number in self.signals:
