@@ -784,9 +784,12 @@ int rg_poll(struct rg_group *group, struct pollfd *fds, size_t count, int64_t ti
  * library ends it, with status 128 plus the signal's number.
  *
  * A signal that is ignored when the run begins (nohup) stays ignored. A handler
- * that somebody has put over the library's is never overruled. Several groups
- * may listen for one signal: each hears it. If the system does not let the actor
- * wait, it returns 1, with a message, which ends the group (rule 4).
+ * that somebody has put over the library's is never overruled. But an event loop
+ * that removes its own leaves the default, and the next SIGTERM would kill: where
+ * that is found when an actor's execute has returned, or in rg_wait, the library
+ * listens again. Several groups may listen for one signal: each hears it. If the
+ * system does not let the actor wait, it returns 1, with a message, which ends the
+ * group (rule 4).
  *
  * @param group    the group, which has not been run.
  * @param signals  the numbers; NULL, with count 0: SIGINT and SIGTERM. One that

@@ -23,7 +23,7 @@ use crate::sys::event::Event as Descriptor;
 use crate::sys::fork;
 use crate::sys::futex::Word;
 use crate::sys::memory::{Room, try_box};
-use crate::sys::signal::{listens, send_again};
+use crate::sys::signal::{listens, renew, send_again};
 use crate::sys::tsan;
 use crate::text;
 use std::any::Any;
@@ -535,6 +535,7 @@ impl Core {
         if threads::inside(self) || self.with(|machine| machine.adding()) {
             return Err(Error::State);
         }
+        renew(); // The event loop that the host ran until now may have left the default.
         if !self.over.wait_until(deadline) {
             return Ok(None);
         }

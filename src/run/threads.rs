@@ -20,6 +20,7 @@ use crate::sync::{Arc, Mutex, Time, now, thread_local};
 use crate::sys::event::Errno;
 use crate::sys::fork::PerProcess;
 use crate::sys::memory::try_box;
+use crate::sys::signal;
 use crate::sys::stack::{self, Stack};
 use crate::sys::thread::{self, KeyShare, NAME, ROUNDS};
 use crate::text;
@@ -544,6 +545,7 @@ unsafe fn leave_actor(job: *mut Job, code: i32, calls: Calls) {
     // SAFETY: the job is this thread's until `exited`.
     let (_, own) = unsafe { Job::parts(job) };
     let outcome = failure::outcome(code, calls.take_failure);
+    signal::renew();
     if let Some(core) = &own.core {
         core.returning(own.index, &outcome);
     }

@@ -168,6 +168,29 @@ pub fn listens(signal: i32) -> bool {
         && slot.is_some_and(|slot| slot.active.load(SeqCst) != 0 && !slot.passed_on.load(SeqCst))
 }
 
+/// Listens again where somebody has left the default behind. An event loop does so when
+/// it removes a handler of its own: a stop that came once more would end the process. A
+/// handler that somebody has put over the library's stays.
+pub fn renew() {
+    let wanted = Node::all().fold(0, |all, node| all | node.wanted.load(SeqCst));
+    if wanted == 0 {
+        return;
+    }
+    let Ok(_registry) = Registry::lock() else {
+        return;
+    };
+    for signal in Signals(wanted).iter() {
+        let slot = &SLOTS[signal as usize];
+        if let Some(layer) = slot.active.load(SeqCst).checked_sub(1)
+            && disposition(signal).is_ok_and(|current| current.sa_sigaction == libc::SIG_DFL)
+            // Else the library has put it back, for a second Ctrl-C that is about to act.
+            && !slot.passed_on.load(SeqCst)
+        {
+            let _ = put(signal, layer);
+        }
+    }
+}
+
 /// Sends the signal to this process once more.
 pub fn send_again(signal: i32) {
     // SAFETY: no pointers.
@@ -438,18 +461,7 @@ impl Slot {
             };
             place.store(Box::into_raw(new), SeqCst);
         }
-        // SAFETY: all zeroes is a valid sigaction; the handler has the type that
-        // SA_SIGINFO asks for, and is async-signal-safe.
-        unsafe {
-            let mut action: sigaction = MaybeUninit::zeroed().assume_init();
-            action.sa_sigaction = address(layer);
-            // SA_ONSTACK: in a Go program a handler must run on Go's signal stack.
-            action.sa_flags = libc::SA_ONSTACK | libc::SA_SIGINFO | libc::SA_RESTART;
-            libc::sigemptyset(&mut action.sa_mask);
-            if libc::sigaction(signal, &action, ptr::null_mut()) != 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
+        put(signal, layer)?;
         self.used.fetch_or(1 << layer, SeqCst);
         Ok(layer)
     }
@@ -461,6 +473,23 @@ impl Slot {
         if let Some(previous) = unsafe { previous.as_ref() } {
             // SAFETY: as above.
             unsafe { libc::sigaction(signal, previous, ptr::null_mut()) };
+        }
+    }
+}
+
+/// Makes the layer the signal's disposition.
+fn put(signal: c_int, layer: usize) -> io::Result<()> {
+    // SAFETY: all zeroes is a valid sigaction; the handler has the type that SA_SIGINFO
+    // asks for, and is async-signal-safe.
+    unsafe {
+        let mut action: sigaction = MaybeUninit::zeroed().assume_init();
+        action.sa_sigaction = address(layer);
+        // SA_ONSTACK: in a Go program a handler must run on Go's signal stack.
+        action.sa_flags = libc::SA_ONSTACK | libc::SA_SIGINFO | libc::SA_RESTART;
+        libc::sigemptyset(&mut action.sa_mask);
+        match libc::sigaction(signal, &action, ptr::null_mut()) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
         }
     }
 }

@@ -339,6 +339,99 @@ static void later(void) {
     in_few_ways(failed_then_twice, keys, 1);
 }
 
+/* ---- an event loop has left the default behind
+ * -----------------------------------------
+ */
+
+/* A loop that handles the signal itself, and resets it when it ends. */
+static void have_a_loop(void) {
+    handle_by(is.signal, count_signal);
+    signal(is.signal, SIG_DFL);
+}
+
+static int fail_with_a_loop(void *userdata) {
+    fail(userdata);
+    have_a_loop();
+    return 1;
+}
+
+static rg_group *of_loop;
+
+static int stop_with_a_loop(void *group) {
+    of_loop = group;
+    stop_the_group(group);
+    have_a_loop();
+    return 0;
+}
+
+/* The loop's end is nobody's stop: the group stopped before. */
+static void send_after_the_loop(void) {
+    size_t index = rg_actor_count(of_loop) - (is.last ? 2 : 1);
+    rg_actor_report report = {.size = sizeof report};
+    do
+        CHECK_INT(rg_get_report(of_loop, index, &report), 0);
+    while (report.state != RG_STATE_RETURNED);
+    send_stop();
+}
+
+static void loop_ended_first(void) {
+    when_stopping = send_stop;
+    runs_and_drains(fail_with_a_loop, 1);
+}
+
+static void loop_ended_later(void) {
+    when_stopping = send_after_the_loop;
+    runs_and_drains(stop_with_a_loop, 5);
+}
+
+/* The host's handler is back when the group is over. */
+static void loop_over_the_hosts(void) {
+    handle_by(is.signal, count_signal);
+    loop_ended_first();
+    CHECK_INT(handled, 0);
+    raise(is.signal);
+    CHECK_INT(handled, 1);
+}
+
+static gate host_looped = GATE_INIT;
+
+static void send_once_the_host_waits(void) {
+    gate_await(&host_looped, 1);
+    while (disposition(is.signal).sa_handler == SIG_DFL)
+        sched_yield();
+    send_stop();
+}
+
+/* The host's own loop, which ran between rg_start and rg_wait. */
+static void host_loop_ended(void) {
+    when_stopping = send_once_the_host_waits;
+    process before = process_now();
+    rg_group *group = group_with(fail);
+    CHECK_INT(rg_start(group), 0);
+    CHECK_INT(rg_wait_stop(group, -1), 1);
+    have_a_loop();
+    gate_pass(&host_looped);
+    CHECK_INT(finished(group), 1);
+    check_noted(group, signal_actor(group), is.signal);
+    rg_free(group);
+    check_as_before(&before);
+}
+
+static void loop_and_pressed_twice(void) {
+    when_stopping = send_two_late;
+    runs_and_drains(fail_with_a_loop, 1);
+}
+
+static void default_left_behind(void) {
+    in_every_way(loop_ended_first, terminations);
+    in_every_way(loop_ended_later, terminations);
+    in_every_way(loop_over_the_hosts, terminations);
+    is.way = BY_START;
+    check_status(host_loop_ended, 0);
+    in_few_ways(loop_and_pressed_twice, others, 0);
+    in_few_ways(loop_and_pressed_twice, keys, 1);
+}
+
 /* ---- process 1, as in a container --------------------------------------------------
  */
 
@@ -588,6 +681,7 @@ int main(int count, char **arguments) {
     CASE(while_stopping);
     CASE(the_same_twice);
     CASE(later);
+    CASE(default_left_behind);
 #ifdef __linux__
     CASE(process_1);
 #endif
