@@ -218,7 +218,7 @@ static void another_abi(void) {
     size_t length;
     unsigned char *bytes = library_file(&length);
     int patched = 0;
-    for (size_t i = 0; i + 16 <= length; i += 8) {
+    for (size_t i = 0; i + 16 <= length; i += 4) {
         uint32_t numbers[2]; /* after the magic: the ABI and the table's size */
         memcpy(numbers, bytes + i + 8, sizeof numbers);
         if (memcmp(bytes + i, "rungroup", 8) == 0 && numbers[0] == 0 &&
