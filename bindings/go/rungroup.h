@@ -1093,7 +1093,7 @@ int rg_drive_next(struct rg_group *group, int64_t *value);
 /**
  * A descriptor that is readable when rg_drive_next has something new to say,
  * also because of rg_stop or of an actor that the library runs. rg_drive_next
- * drains it.
+ * drains it when it says that there is nothing to do, or that the run is over.
  *
  * @param group  the group; the descriptor is its own, closed by rg_free.
  *

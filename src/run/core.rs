@@ -42,6 +42,8 @@ pub struct State {
     latest: Nanos,
     /// A step that is carried out once the observer has been called with its event.
     pub(super) pending: Option<Step>,
+    /// The stop is told, descriptor included, before the first interrupt (rule 5).
+    pub(super) stop_told: bool,
 }
 
 impl State {
@@ -174,6 +176,7 @@ impl Core {
                 began: None,
                 latest: 0,
                 pending: None,
+                stop_told: false,
             }),
             inbox: Inbox::default(),
             wakes: Word::default(),

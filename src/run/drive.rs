@@ -135,9 +135,12 @@ impl Core {
                     let hosted = !self.has_own.load(Relaxed) || self.actors.lock()[index].is_none();
                     let caller = if hosted { Caller::Host } else { Caller::Own };
                     self.inbox.arm(Post::Interrupt(index), caller);
+                    let told = std::mem::replace(&mut state.stop_told, true);
                     drop(state);
-                    // Rule 5: the stop descriptor is readable before the first interrupt.
-                    self.stop.set();
+                    // Whoever has set it may not have come to its descriptor yet.
+                    if !told {
+                        self.stop.set();
+                    }
                     if hosted {
                         return step;
                     }
@@ -315,16 +318,23 @@ impl Core {
     /// The next step that is the host's to carry out, without waiting.
     pub fn host_next(self: &Arc<Self>) -> Result<Step, Error> {
         self.must_be_driven()?;
-        if let Some(event) = Descriptor::made(&self.wake_event) {
-            // Drain the descriptor first: an event that comes between makes it readable again.
-            event.drain();
+        let drain = || Descriptor::made(&self.wake_event).is_some_and(Descriptor::drain);
+        loop {
+            let next = self.next();
+            match next {
+                // What made the descriptor readable may have come after the look: so it
+                // looks again. What comes later makes it readable again.
+                Step::Wait(_) if drain() => {}
+                Step::Finish(_) => {
+                    drain();
+                    // With a share: as soon as it is set, another thread may free the
+                    // handle.
+                    self.clone().over.set();
+                    return Ok(next);
+                }
+                _ => return Ok(next),
+            }
         }
-        let next = self.next();
-        if matches!(next, Step::Finish(_)) {
-            // With a share: as soon as it is set, another thread may free the handle.
-            self.clone().over.set();
-        }
-        Ok(next)
     }
 
     /// A descriptor that is readable when [`Core::host_next`] has something new to

@@ -97,16 +97,17 @@ impl Event {
     }
 
     /// Makes the descriptor unreadable again, for an event that comes more than
-    /// once. If a pipe holds more than the buffer, the next poll returns once for
-    /// nothing.
-    pub fn drain(&self) {
+    /// once. False: it was. If a pipe holds more than the buffer, the next poll returns
+    /// once for nothing.
+    pub fn drain(&self) -> bool {
         let blocks = !cfg!(target_os = "linux");
         if blocks && !matches!(poll_readable(&[self.fd()], Some(now())), Ok(Some(_))) {
-            return;
+            return false;
         }
         let mut buffer = [0u8; 512];
+        let (buffer, room) = (buffer.as_mut_ptr().cast(), buffer.len());
         // SAFETY: the buffer has that length and outlives the call.
-        uncancelled(|| unsafe { libc::read(self.fd(), buffer.as_mut_ptr().cast(), buffer.len()) });
+        uncancelled(|| unsafe { libc::read(self.fd(), buffer, room) }) > 0
     }
 
     /// Makes the descriptor readable.

@@ -206,11 +206,12 @@ static void by_the_descriptor_alone(void) {
     CHECK_INT(rg_drive_return(group, 0, 7, NULL), RG_DRIVE_WAKE);
     CHECK_INT(poll(&wake, 1, 0), 1);
     CHECK_INT(next_is(group, RG_STEP_INTERRUPT), 0);
-    CHECK_INT(poll(&wake, 1, 0), 0);
     CHECK_INT(next_is(group, RG_STEP_WAIT), -1);
+    CHECK_INT(poll(&wake, 1, 0), 0);
     CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_DRIVE_WAKE);
     CHECK_INT(poll(&wake, 1, 0), 1);
     CHECK_INT(next_is(group, RG_STEP_FINISH), 7);
+    CHECK_INT(poll(&wake, 1, 0), 0);
     rg_free(group);
 }
 
