@@ -1,7 +1,7 @@
 //! A group: made, given its actors, run, freed.
 
 use super::table::head;
-use super::{boundary, deadline, null, read_message, read_name, sized, via};
+use super::{deadline, null, prompt, read_message, read_name, sized, via};
 use crate::abi::{
     self, rg_actor, rg_cause, rg_completion, rg_execute_fn, rg_group, rg_interrupt_fn,
     rg_release_fn, rg_start_fn,
@@ -25,7 +25,7 @@ use std::ptr;
 /// Any thread may call it.
 #[unsafe(no_mangle)]
 pub extern "C" fn rg_new() -> *mut rg_group {
-    boundary("rg_new", || {
+    prompt("rg_new", || {
         // An `Arc` aborts without memory, so that is asked for first, with the
         // counts that it keeps beside its value.
         let group = Room::<(usize, usize, Core)>::new().ok_or(Error::Memory)?;
