@@ -21,6 +21,8 @@ class System:
     label: str
     kind: str  # "threads", "tasks", "goroutines", "Python threads", "coroutines"
     command: tuple[str, ...]
+    #: Whether it can end by a signal.
+    signals: bool = False
 
     @property
     def largest(self) -> int:
@@ -111,13 +113,19 @@ def go() -> list[System]:
         environment["PKG_CONFIG_PATH"] = str(config)
         # Not by pkg-config: Go keeps what it said to another build.
         environment["CGO_LDFLAGS"] = f"-L{LIB} -Wl,-rpath,{LIB}"
-        names, tags = ["rungroup", *names], "rungroup,rungroup_dynamic"
+        names, tags = (
+            ["rungroup", "rungroup, a grace", *names],
+            "rungroup,rungroup_dynamic",
+        )
         use = ("-require=rungroup@v0.0.0", f"-replace=rungroup={binding}")
         run("go", "mod", "edit", *use, cwd=copy)
     program = OUT / "cycle_go"
     build = ("go", "build", "-tags", tags, "-o", program, ".")
     run(*build, cwd=copy, env=environment)
-    return [System(f"Go {name}", "goroutines", (str(program), name)) for name in names]
+    return [
+        System(f"Go {name}", "goroutines", (str(program), name), name != "errgroup")
+        for name in names
+    ]
 
 
 def python() -> list[System]:
@@ -148,8 +156,10 @@ def python() -> list[System]:
         kinds = ours | kinds
     environment = (f"PYTHONPATH={binding}", f"RUNGROUP_LIBRARY={LIB}/librungroup.so.0")
     program = ("env", *environment, str(VENV_PYTHON), str(SYSTEMS / "cycle.py"))
+    deaf = {"concurrent.futures", "trio", "anyio"}
     return [
-        System(f"Python {name}", kind, (*program, name)) for name, kind in kinds.items()
+        System(f"Python {name}", kind, (*program, name), name not in deaf)
+        for name, kind in kinds.items()
     ]
 
 

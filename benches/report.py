@@ -14,6 +14,7 @@ RATIOS = [
     ("Rust rungroup", "Rust std::thread::scope", []),
     ("Rust rungroup", "Rust crossbeam", []),
     ("Go rungroup", "Go oklog/run", [2.0, 1.45, 1.3, 1.25, 1.6]),
+    ("Go rungroup, a grace", "Go oklog/run", [3.5, 3.0, 2.5, 2.5, 2.5]),
     ("Go rungroup", "Go errgroup", []),
     ("Python rungroup threads", "Python threading", [1.7, 1.25, 1.4, 1.25]),
     ("Python rungroup threads, an Event each", "Python threading, an Event each", []),
@@ -25,6 +26,12 @@ RATIOS = [
     ),
     ("Python rungroup coroutines", "Python trio", []),
     ("Python rungroup coroutines", "Python anyio", []),
+]
+# The same from a SIGTERM to the end.
+STOPS = [
+    ("Go rungroup", "Go oklog/run", [1.15, 1.15, 1.15]),
+    ("Python rungroup threads", "Python threading, an Event each", [1.5, 1.5, 1.5]),
+    ("Python rungroup coroutines", "Python asyncio.TaskGroup", [1.5, 1.5, 1.5]),
 ]
 TARGET_SIZES = [4, 16, 100, 1000, 10_000, 100_000]
 
@@ -77,11 +84,12 @@ def ratio(cell: dict, ours: str, theirs: str, part: int) -> float | None:
 def ratio_rows(data: dict, mode: str) -> list[list[str]]:
     cells = {cell["size"]: cell for cell in data["cells"] if cell["mode"] == mode}
     rows = []
-    for ours, theirs, targets in RATIOS:
+    part = TEARDOWN if mode == "term" else CYCLE
+    for ours, theirs, targets in STOPS if mode == "term" else RATIOS:
         row = [f"{ours} / {theirs}"]
-        wanted = dict(zip(TARGET_SIZES, targets)) if mode == "bar" else {}
+        wanted = dict(zip(TARGET_SIZES, targets)) if mode != "imm" else {}
         for size in data["sizes"]:
-            got = ratio(cells[size], ours, theirs, CYCLE) if size in cells else None
+            got = ratio(cells[size], ours, theirs, part) if size in cells else None
             text = "–" if got is None else f"{got:.2f}"
             if got is not None and size in wanted:
                 missed = got > wanted[size]
@@ -121,20 +129,23 @@ def markdown(data: dict) -> str:
         "A new group (or what comes nearest), N actors of which N - 1 wait until they are "
         "stopped and one returns, its run and its end. *bar*: the one returns when all have "
         "started; *imm*: at once. *Teardown*: from its return to the end of the run. "
+        "*term*: none returns, and a SIGTERM ends them; from that to the end. "
         "`benches/README.md` has the rest.",
         "![The time of a cycle over the number of actors](benchmarks.svg)",
         "## Ratios of the cycle",
         "Medians of the rounds' own ratios, with the target in brackets where there is one; "
         "below 1, rungroup is faster.",
     ]
-    for mode in ("bar", "imm"):
-        parts += [f"### {mode}", table([mode, *heads], ratio_rows(data, mode))]
+    for mode in ("bar", "imm", "term"):
+        if rows := ratio_rows(data, mode):
+            parts += [f"### {mode}", table([mode, *heads], rows)]
     parts.append("## Times")
     for title, mode, part in (
         ("Cycle, bar", "bar", CYCLE),
         ("Teardown, bar", "bar", TEARDOWN),
         ("From the group's making to its first execute, bar", "bar", FIRST),
         ("Cycle, imm", "imm", CYCLE),
+        ("From SIGTERM to the end, term", "term", TEARDOWN),
     ):
         cells = {cell["size"]: cell for cell in data["cells"] if cell["mode"] == mode}
         rows = [
@@ -144,8 +155,10 @@ def markdown(data: dict) -> str:
                 for size in data["sizes"]
             ]
             for label in labels
+            if any(values(cell, label, part) for cell in cells.values())
         ]
-        parts += [f"### {title}", table(["", *heads], rows)]
+        if rows:
+            parts += [f"### {title}", table(["", *heads], rows)]
     rows = [
         [label, *(map(bytes_text, figures) if figures else ("–", "–"))]
         for label, figures in data["footprints"].items()

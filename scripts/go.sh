@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Go's part: go.sh lint | test | bench N ROUNDS | run FILE... | build[-dynamic] PROGRAM FILE...
+# Go's part: go.sh lint | test | run FILE... | build[-dynamic] PROGRAM FILE...
 # The archive that it links is made by `make lib`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +13,7 @@ ACTIONLINT=github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 lint() {
     echo gofmt, go vet
     local files
-    files=$(gofmt -l bindings/go benches/go examples tests)
+    files=$(gofmt -l bindings/go benches examples tests)
     [ -z "$files" ] || { echo "gofmt would change: $files" >&2; exit 1; }
     make -s lib
     (cd bindings/go && go vet ./... && go vet ../../examples/first.go &&
@@ -87,22 +87,22 @@ dynamic() {
 }
 
 # The tests and examples of oklog/run itself, with nothing but the import changed,
-# in a copy of the module in benches/go, which has both.
+# in a copy of the module in tests/drop_in, which has both.
 drop_in() {
     local theirs=github.com/oklog/run from ours=$root/build/drop_in file
-    if ! from=$(cd benches/go && go mod download "$theirs" && go list -m -f '{{.Dir}}' "$theirs") \
+    if ! from=$(cd tests/drop_in && go mod download "$theirs" && go list -m -f '{{.Dir}}' "$theirs") \
         2>>"$log"; then
         echo "go: $theirs cannot be had, and its tests are left out ($log says why)"
         return
     fi
     rm -rf "$ours"
     mkdir "$ours"
-    cp benches/go/go.{mod,sum} "$ours"
+    cp tests/drop_in/go.{mod,sum} "$ours"
     for file in group_test.go example_test.go; do
         sed "s|\"$theirs\"|run \"rungroup\"|" "$from/$file" >"$ours/$file"
     done
     run_tests "the tests of oklog/run" go -C "$ours" test -v -count=1 .
-    run_tests "random programs against oklog/run" go -C "$root/benches/go" test -v -count=1 .
+    run_tests "random programs against oklog/run" go -C "$root/tests/drop_in" test -v -count=1 .
 }
 
 # A module of its own: linked statically it needs no library, otherwise none of
@@ -146,11 +146,6 @@ build-dynamic) # with the shared library, which is to be found in LD_LIBRARY_PAT
     program=$1
     shift
     installed go_faults_prefix go build -tags rungroup_dynamic -o "$program" "${@/#/../../}"
-    ;;
-bench)
-    shift
-    (cd benches/go && go build -o "$root/build/bench_go" .)
-    exec build/bench_go ratio "$@"
     ;;
 *) sed -n '2p' "$0" >&2; exit 2 ;;
 esac

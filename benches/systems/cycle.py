@@ -2,6 +2,8 @@
 
 import asyncio
 import concurrent.futures
+import os
+import signal
 import statistics
 import sys
 import threading
@@ -19,6 +21,7 @@ class Cycle:
     def __init__(self, actors, mode):
         self.actors = actors
         self.waits_for_all = mode != "imm"
+        self.ends_by_signal = mode == "term"
         self.measures_memory = mode == "mem"
         self.lock = threading.Lock()
         self.started = self.first_at = self.returned_at = self.ended_at = 0
@@ -60,7 +63,11 @@ class Cycle:
     def returning(self):
         if self.measures_memory:
             self.footprint = memory()
+        if self.ends_by_signal:
+            time.sleep(0.001)  # until all wait
         self.returned_at = time.perf_counter_ns()
+        if self.ends_by_signal:
+            os.kill(os.getpid(), signal.SIGTERM)
         if not self.waits_for_all:
             self.first_at = self.returned_at
 
@@ -83,25 +90,28 @@ def rungroup_run(cycle, an_event_each):
 
     group = Group()
 
-    def first():
+    def first(stop):
         cycle.await_threads()
+        if cycle.ends_by_signal:
+            stop.wait()
         return Code(7)
 
     def blocks(stop):
         cycle.note_thread()
         stop.wait()
 
-    group.add(first, lambda: None)
-    for _ in range(cycle.actors - 1):
+    for execute in [first] + [blocks] * (cycle.actors - 1):
         if an_event_each:
             stop = threading.Event()
-            group.add(partial(blocks, stop), stop.set)
+            group.add(partial(execute, stop), stop.set)
         else:
-            group.add(blocks)
+            group.add(execute)
+    if cycle.ends_by_signal:
+        group.add_signals(signal.SIGTERM)
     try:
         group.run()
     except Exception as failure:
-        assert getattr(failure, "code", None) == 7, failure
+        assert getattr(failure, "code", None) in (7, 143), failure
     cycle.ended()
 
 
@@ -117,15 +127,20 @@ def by_hand(cycle, an_event_each):
     returned = threading.Event()
     stops = [threading.Event()]
 
-    def first():
+    if cycle.ends_by_signal:
+        signal.signal(signal.SIGTERM, lambda number, frame: returned.set())
+
+    def first(stop):
         cycle.await_threads()
+        if cycle.ends_by_signal:
+            stop.wait()
         returned.set()
 
     def blocks(stop):
         cycle.note_thread()
         stop.wait()
 
-    threads = [threading.Thread(target=first)]
+    threads = [threading.Thread(target=first, args=stops[:1])]
     for _ in range(cycle.actors - 1):
         if an_event_each:
             stops.append(threading.Event())
@@ -167,12 +182,14 @@ def futures(cycle):
 
 
 async def rungroup_coroutines(cycle):
-    from rungroup import Group
+    from rungroup import Group, SignalError
 
     cycle.all_tasks_started = asyncio.Event()
 
     async def first():
         await cycle.await_tasks()
+        if cycle.ends_by_signal:
+            await asyncio.Event().wait()
         raise Returned
 
     async def blocks():
@@ -183,18 +200,25 @@ async def rungroup_coroutines(cycle):
     group.add(first)
     for _ in range(cycle.actors - 1):
         group.add(blocks)
+    if cycle.ends_by_signal:
+        group.add_signals(signal.SIGTERM)
     try:
         await group.run_async()
-    except Returned:
+    except (Returned, SignalError):
         pass
     cycle.ended()
 
 
 async def task_group(cycle):
     cycle.all_tasks_started = asyncio.Event()
+    heard = asyncio.Event()
+    if cycle.ends_by_signal:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, heard.set)
 
     async def first():
         await cycle.await_tasks()
+        if cycle.ends_by_signal:
+            await heard.wait()
         raise Returned
 
     async def blocks():
@@ -208,6 +232,8 @@ async def task_group(cycle):
                 group.create_task(blocks())
     except* Returned:
         pass
+    if cycle.ends_by_signal:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
     cycle.ended()
 
 
@@ -304,7 +330,7 @@ SYSTEMS = {
 
 def main():
     if not 5 <= len(sys.argv) <= 6:
-        sys.exit("usage: cycle.py SYSTEM N bar|imm|mem ROUNDS|- [CYCLES]")
+        sys.exit("usage: cycle.py SYSTEM N bar|imm|term|mem ROUNDS|- [CYCLES]")
     name, actors, mode, rounds = sys.argv[1:5]
     count = int(sys.argv[5]) if len(sys.argv) > 5 else 1
     run, system = SYSTEMS[name]

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"sort"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/oklog/run"
@@ -29,7 +31,10 @@ func oklog() {
 	for i := 0; i < actors; i++ {
 		addTo(&g, i)
 	}
-	check(g.Run() == errFirst, "run")
+	if endBySignal {
+		g.Add(run.SignalHandler(context.Background(), syscall.SIGTERM))
+	}
+	checkEnd(g.Run())
 	endedAt = now()
 }
 
@@ -38,11 +43,17 @@ type adder interface {
 }
 
 func addTo(g adder, index int) {
+	stop := make(chan struct{})
 	if index == 0 {
-		g.Add(func() error { awaitStart(); return errFirst }, func(error) {})
+		g.Add(func() error {
+			awaitStart()
+			if endBySignal {
+				<-stop
+			}
+			return errFirst
+		}, func(error) { close(stop) })
 		return
 	}
-	stop := make(chan struct{})
 	g.Add(func() error { noteStart(); <-stop; return nil }, func(error) { close(stop) })
 }
 
@@ -61,6 +72,7 @@ func group() {
 var (
 	actors                       int
 	waitForAll, measureMemory    bool
+	endBySignal                  bool
 	began                        = time.Now()
 	firstAt, returnedAt, endedAt int64
 	started                      atomic.Int64
@@ -75,6 +87,11 @@ func check(holds bool, what string) {
 		fmt.Fprintln(os.Stderr, "cycle:", what)
 		os.Exit(1)
 	}
+}
+
+// checkEnd looks at what a group has ended with.
+func checkEnd(err error) {
+	check(err != nil && (err == errFirst) != endBySignal, "run")
 }
 
 // noteStart is called first by each actor that waits.
@@ -100,7 +117,13 @@ func awaitStart() {
 	if measureMemory {
 		memoryWithin = memory()
 	}
+	if endBySignal {
+		time.Sleep(time.Millisecond) // until all wait, and the last listens
+	}
 	returnedAt = now()
+	if endBySignal {
+		check(syscall.Kill(os.Getpid(), syscall.SIGTERM) == nil, "kill")
+	}
 	if !waitForAll {
 		firstAt = returnedAt
 	}
@@ -145,12 +168,15 @@ func round(system func(), cycles int) {
 }
 
 func main() {
-	check(len(os.Args) >= 5, "usage: cycle SYSTEM N bar|imm|mem ROUNDS|- [CYCLES]")
+	check(len(os.Args) >= 5, "usage: cycle SYSTEM N bar|imm|term|mem ROUNDS|- [CYCLES]")
 	system := systems[os.Args[1]]
 	check(system != nil, "no such system")
 	actors, _ = strconv.Atoi(os.Args[2])
 	measureMemory = os.Args[3] == "mem"
 	waitForAll = os.Args[3] != "imm"
+	if endBySignal = os.Args[3] == "term"; endBySignal {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM) // whoever does not listen yet
+	}
 	cycles := 1
 	if len(os.Args) > 5 {
 		cycles, _ = strconv.Atoi(os.Args[5])

@@ -2,15 +2,26 @@
 
 package main
 
-import "rungroup"
+import (
+	"context"
+	"syscall"
+	"time"
 
-func init() { systems["rungroup"] = withRungroup }
+	"rungroup"
+)
 
-func withRungroup() {
-	var g rungroup.Group
+func init() {
+	systems["rungroup"] = func() { withRungroup(new(rungroup.Group)) }
+	systems["rungroup, a grace"] = func() { withRungroup(rungroup.New(rungroup.WithGrace(time.Minute))) }
+}
+
+func withRungroup(g *rungroup.Group) {
 	for i := 0; i < actors; i++ {
-		addTo(&g, i)
+		addTo(g, i)
 	}
-	check(g.Run() == errFirst, "rungroup")
+	if endBySignal {
+		g.Add(rungroup.SignalHandler(context.Background(), syscall.SIGTERM))
+	}
+	checkEnd(g.Run())
 	endedAt = now()
 }

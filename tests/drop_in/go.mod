@@ -1,4 +1,4 @@
-module bench
+module drop_in
 
 go 1.21
 

@@ -1,4 +1,4 @@
-package main
+package drop_in
 
 import (
 	"errors"
@@ -9,6 +9,11 @@ import (
 	"github.com/oklog/run"
 	"rungroup"
 )
+
+type group interface {
+	Add(execute func() error, interrupt func(error))
+	Run() error
+}
 
 // program runs a random group, and says what happened: which interrupt was called
 // with which error, one after another, and what Run returned. One actor returns
