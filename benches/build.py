@@ -24,9 +24,10 @@ class System:
     #: Whether it can end by a signal.
     signals: bool = False
 
-    @property
-    def largest(self) -> int:
+    def largest(self, mode: str) -> int:
         """The most actors that it is asked for."""
+        if mode == "term":
+            return 100 if self.signals else 0
         return 10_000 if "threads" in self.kind else 100_000
 
 
@@ -113,10 +114,8 @@ def go() -> list[System]:
         environment["PKG_CONFIG_PATH"] = str(config)
         # Not by pkg-config: Go keeps what it said to another build.
         environment["CGO_LDFLAGS"] = f"-L{LIB} -Wl,-rpath,{LIB}"
-        names, tags = (
-            ["rungroup", "rungroup, a grace", *names],
-            "rungroup,rungroup_dynamic",
-        )
+        names = ["rungroup", "rungroup, a grace", *names]
+        tags = "rungroup,rungroup_dynamic"
         use = ("-require=rungroup@v0.0.0", f"-replace=rungroup={binding}")
         run("go", "mod", "edit", *use, cwd=copy)
     program = OUT / "cycle_go"

@@ -129,7 +129,7 @@ def markdown(data: dict) -> str:
         "A new group (or what comes nearest), N actors of which N - 1 wait until they are "
         "stopped and one returns, its run and its end. *bar*: the one returns when all have "
         "started; *imm*: at once. *Teardown*: from its return to the end of the run. "
-        "*term*: none returns, and a SIGTERM ends them; from that to the end. "
+        "*term*: none returns, and what counts is the time from a SIGTERM to the end. "
         "`benches/README.md` has the rest.",
         "![The time of a cycle over the number of actors](benchmarks.svg)",
         "## Ratios of the cycle",

@@ -32,7 +32,6 @@ LONG_ROUNDS = 7
 FOOTPRINTS = 1000  # actors
 PATIENCE = 120  # seconds for one round
 MODES = ("bar", "imm", "term")
-STOPPED = 100  # actors at most, where a signal ends them
 
 
 class Broken(Exception):
@@ -194,10 +193,8 @@ def main() -> None:
         data["footprints"][system.label] = footprint(system)
     data["cells"] = []
     for size in sizes:
-        some = [system for system in systems if size <= system.largest]
         for mode in MODES:
-            if mode == "term":
-                some = [system for system in some if system.signals and size <= STOPPED]
+            some = [system for system in systems if size <= system.largest(mode)]
             rounds = measure(some, size, mode, note_for(f"{mode}, N = {size}"))
             data["cells"].append({"mode": mode, "size": size, "rounds": rounds})
             # After each, so that a run that is cut off is not lost.

@@ -23,7 +23,7 @@ use crate::sys::event::Event as Descriptor;
 use crate::sys::fork;
 use crate::sys::futex::Word;
 use crate::sys::memory::{Room, try_box};
-use crate::sys::signal::{listens, renew, send_again};
+use crate::sys::signal::{self, listens, send_again};
 use crate::sys::tsan;
 use crate::text;
 use std::any::Any;
@@ -42,7 +42,8 @@ pub struct State {
     latest: Nanos,
     /// A step that is carried out once the observer has been called with its event.
     pub(super) pending: Option<Step>,
-    /// The stop is told, descriptor included, before the first interrupt (rule 5).
+    /// Whether the driver has set `Core::stop`: before the first interrupt (rule 5), and
+    /// not again, since each time writes to its descriptor.
     pub(super) stop_told: bool,
 }
 
@@ -538,7 +539,8 @@ impl Core {
         if threads::inside(self) || self.with(|machine| machine.adding()) {
             return Err(Error::State);
         }
-        renew(); // The event loop that the host ran until now may have left the default.
+        // The event loop that the host ran until now may have left the default.
+        signal::renew();
         if !self.over.wait_until(deadline) {
             return Ok(None);
         }

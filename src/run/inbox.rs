@@ -180,6 +180,8 @@ impl Slots {
             let count = FIRST << piece;
             let mut slots = Vec::new();
             slots.try_reserve_exact(count).map_err(|_| Error::Memory)?;
+            // A constant is copied. Else each slot is put together on the stack first, at
+            // ten times the cost.
             slots.resize_with(count, || const { Slot::new(state::IDLE) });
             let _ = place.set(slots.into_boxed_slice());
         }

@@ -97,8 +97,8 @@ impl Event {
     }
 
     /// Makes the descriptor unreadable again, for an event that comes more than
-    /// once. False: it was. If a pipe holds more than the buffer, the next poll returns
-    /// once for nothing.
+    /// once. False: it was not readable. If a pipe holds more than the buffer, the next
+    /// poll returns once for nothing.
     pub fn drain(&self) -> bool {
         let blocks = !cfg!(target_os = "linux");
         if blocks && !matches!(poll_readable(&[self.fd()], Some(now())), Ok(Some(_))) {

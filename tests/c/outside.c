@@ -28,7 +28,7 @@ static void tell(void) {
 }
 
 /* And after each wait, and each wake-up of others, it takes its time, until the group
- * is freed or was not for a while; but for who frees it. */
+ * is freed or was not for a while. Whoever frees it does not. */
 static volatile int freed;
 static __thread int frees;
 

@@ -137,6 +137,13 @@ static size_t signal_actor(const rg_group *group) {
     return is.last ? rg_actor_count(group) - 1 : 0;
 }
 
+/* Looks at a group that is over, and frees it. */
+static void check_over(rg_group *group, const process *before) {
+    check_noted(group, signal_actor(group), is.signal);
+    rg_free(group);
+    check_as_before(before);
+}
+
 /* Runs it, and looks at what is the same in all cases. */
 static void runs_and_drains(rg_execute_fn ending, int wanted) {
     process before = process_now();
@@ -144,9 +151,7 @@ static void runs_and_drains(rg_execute_fn ending, int wanted) {
     CHECK_INT(run_in(is.way, group), wanted);
     CHECK_INT(drained, 1);
     CHECK_INT(rg_get_cause(group)->code, wanted);
-    check_noted(group, signal_actor(group), is.signal);
-    rg_free(group);
-    check_as_before(&before);
+    check_over(group, &before);
 }
 
 /* ---- while the group stops already -------------------------------------------------
@@ -244,9 +249,7 @@ static void sent_by_another_process(void) {
     /* Had the first one been delivered long ago, the second would be another. */
     int slow = now_ns() - began > AGAIN_NS * 4 / 5;
     CHECK_INT(finished(group), 128 + is.signal);
-    check_noted(group, signal_actor(group), is.signal);
-    rg_free(group);
-    check_as_before(&before);
+    check_over(group, &before);
     if (slow)
         _exit(TOO_SLOW);
 }
@@ -339,8 +342,7 @@ static void later(void) {
     in_few_ways(failed_then_twice, keys, 1);
 }
 
-/* ---- an event loop has left the default behind
- * -----------------------------------------
+/* ---- an event loop has left the default ---------------------------------------------
  */
 
 /* A loop that handles the signal itself, and resets it when it ends. */
@@ -412,9 +414,7 @@ static void host_loop_ended(void) {
     have_a_loop();
     gate_pass(&host_looped);
     CHECK_INT(finished(group), 1);
-    check_noted(group, signal_actor(group), is.signal);
-    rg_free(group);
-    check_as_before(&before);
+    check_over(group, &before);
 }
 
 static void loop_and_pressed_twice(void) {
@@ -426,6 +426,7 @@ static void default_left_behind(void) {
     in_every_way(loop_ended_first, terminations);
     in_every_way(loop_ended_later, terminations);
     in_every_way(loop_over_the_hosts, terminations);
+    is.signal = SIGTERM;
     is.way = BY_START;
     check_status(host_loop_ended, 0);
     in_few_ways(loop_and_pressed_twice, others, 0);
