@@ -568,20 +568,18 @@ void std_stop_token_of_the_group() {
 
 void std_stop_token() {
     rungroup::group group;
-    check::gate stopped;
+    check::gate registered;
+    check::gate called;
     bool before_interrupt = false;
-    bool called = false;
     group.add(
         "callback",
         [&](std::stop_token stop) {
             CHECK(stop.stop_possible());
-            const std::stop_callback callback(stop, [&] {
-                called = true;
-                stopped.open();
-            });
-            stopped.wait();
+            const std::stop_callback callback(stop, [&] { called.open(); });
+            registered.open();
+            called.wait();
         },
-        [&] { before_interrupt = called || stopped.is_open(); });
+        [&] { before_interrupt = called.is_open(); });
     group.add("condition", [](std::stop_token stop) {
         std::mutex mutex;
         std::condition_variable_any condition;
@@ -599,9 +597,10 @@ void std_stop_token() {
         },
         [] {});
     group.start();
+    registered.wait();
     go.open();
     CHECK(group.wait() == 2);
-    CHECK(called);
+    CHECK(before_interrupt);
     CHECK(of_group.stop_requested());
     // Taken late, it is requested already.
     const std::stop_token late = group.get_stop_token();
