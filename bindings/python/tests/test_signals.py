@@ -394,9 +394,9 @@ def test_a_signal_for_a_forked_child_is_not_the_groups(name, ways):
     """And ends the child as if there were no group: a process pool's workers are such
     children, and one that did not end would be waited for."""
     ends = {"SIGINT": [42], "SIGTERM": [-signal.SIGTERM]}[name]
-    if name == "SIGINT" and sys.version_info[:2] == (3, 13):
-        # Without a group, too, 3.13.0 often loses a KeyboardInterrupt of a child that
-        # another thread than the main one has forked.
+    if name == "SIGINT" and sys.version_info >= (3, 13):
+        # Without a group, too, CPython often loses a KeyboardInterrupt of a child that
+        # another thread than the main one has forked: 3.13.0 to 3.15.2, not 3.12.
         ends.append(1)
     assert python(CHILD, name, *ways) in [f"{end} False\n" for end in ends]
 
