@@ -66,9 +66,11 @@ have() { # target, command=Debian packages...
 # Those that use up the machine's threads, so that nothing else can run: ALL=1.
 greedy=${ALL:+limits many}
 
-# The tests that need nothing of the GNU C library, of the whole machine or of a second
-# look at the program's own file.
-common="api chains copies drive ends leaving reports signals storm systemd tools"
+# The tests that need nothing of the GNU C library, or of the whole machine: its threads,
+# or an answer in time.
+common="api chains copies drive ends errors leaving reports signals stops storm systemd tools"
+
+loader=() # how a program is linked with the one that it needs
 
 platform() { # target, compiler, tests, what runs a program...
     local target=$1 compiler=$2 tests=$3 source program
@@ -78,7 +80,7 @@ platform() { # target, compiler, tests, what runs a program...
     mkdir -p "$bin"
     for program in conformance conformance_static $tests; do
         source=tests/c/$program.c
-        local link=("-L$lib" -lrungroup "-Wl,-rpath,$lib")
+        local link=("-L$lib" -lrungroup "-Wl,-rpath,$lib" "${loader[@]}")
         case $program in
         conformance) source=tests/conformance/conformance.c ;;
         conformance_static)
@@ -139,8 +141,9 @@ go_on_musl() {
 i686() {
     local target=i686-unknown-linux-gnu root=/usr/i686-linux-gnu/lib
     have $target i686-linux-gnu-gcc="gcc-i686-linux-gnu libc6-dev-i386-cross" || return 0
-    local runner=("$root/ld-linux.so.2" --library-path "$root:$PWD/build/$target/lib")
-    platform $target i686-linux-gnu-gcc "$common cycles errors memory spawn traps" "${runner[@]}"
+    loader=("-Wl,--dynamic-linker=$root/ld-linux.so.2")
+    platform $target i686-linux-gnu-gcc "$common cycles hot memory spawn traps" \
+        env "LD_LIBRARY_PATH=$root:$PWD/build/$target/lib"
     try "$target: Rust's tests" rust_on_i686 $root
 }
 

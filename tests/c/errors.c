@@ -118,7 +118,10 @@ static void no_descriptor(void) {
     int code = rg_stop_fd(group);
     CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
     CHECK_INT(code, RG_ENOMEM);
-    SAYS("rg_stop_fd: no file descriptor can be had: Too many open files");
+    char says[128]; /* each C library has words of its own */
+    snprintf(says, sizeof says, "rg_stop_fd: no file descriptor can be had: %s",
+             strerror(EMFILE));
+    SAYS(says);
     rg_free(group);
 }
 

@@ -47,8 +47,7 @@ static inline process process_now(void) {
     process now;
     memset(&now, 0, sizeof now);
     for (int signal = 1; signal < SIGNALS; signal++)
-        if (signal != 32 && signal != 33) /* the C library's own */
-            now.dispositions[signal] = disposition(signal);
+        sigaction(signal, NULL, &now.dispositions[signal]); /* not the C library's own */
     pthread_sigmask(SIG_SETMASK, NULL, &now.mask);
     return now;
 }
