@@ -316,7 +316,7 @@ fn observers_are_told_everything_in_order() {
 #[test]
 fn an_observer_that_is_stuck_is_named() {
     let (gate, opened) = mpsc::channel::<()>();
-    let mut group = Group::builder().grace(Duration::from_millis(20)).build();
+    let mut group = Group::builder().grace(Duration::from_millis(500)).build();
     group.observe(move |_| _ = opened.recv()).unwrap();
     group.add("a", || (), interrupt_none).unwrap();
     let error = group.run().unwrap_err();

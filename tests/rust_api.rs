@@ -137,7 +137,7 @@ fn stuck_actors_are_named_and_their_closures_outlive_the_group() {
             self.0.send(()).unwrap();
         }
     }
-    let mut group = Group::builder().grace(Duration::from_millis(20)).build();
+    let mut group = Group::builder().grace(Duration::from_millis(500)).build();
     let tell = Tell(dropped);
     group.add("quick", || (), move |_| drop(tell)).unwrap();
     group

@@ -185,7 +185,7 @@ fn a_future_that_does_not_end_is_stuck() {
         group.stopper().stop(0);
         let mut group = group;
         in_time(group.run_async()).await.unwrap();
-        let mut group = Group::builder().grace(Duration::from_millis(20)).build();
+        let mut group = Group::builder().grace(Duration::from_millis(500)).build();
         group.add_future("deaf", |_| pending::<()>()).unwrap();
         group.add("first", || (), interrupt_none).unwrap();
         let error = in_time(group.run_async()).await.unwrap_err();

@@ -204,7 +204,7 @@ func (h *handler) attribute(r slog.Record, key string) (value any) {
 // A handler that blocks holds up nobody, whatever it blocks at.
 func TestBlockedLogger(t *testing.T) {
 	for _, at := range []string{"actor started", "actor returned", "group stopping", "interrupting actor", "interrupt returned", "group stopped"} {
-		for _, grace := range []time.Duration{100 * time.Millisecond, -1} {
+		for _, grace := range []time.Duration{inTime, -1} {
 			release := make(chan struct{})
 			h := &handler{at: at, does: func() { <-release }}
 			g := New(WithGrace(grace), WithLogger(slog.New(h)))

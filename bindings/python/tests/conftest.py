@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 IN_CHECKOUT = not (PACKAGE / "rust").is_dir()  # else in an unpacked sdist
 ROOT = PACKAGE.parents[1] if IN_CHECKOUT else PACKAGE / "rust"
 WATCHDOG = 60  # seconds; only a hang meets it
+GRACE = 0.5  # seconds, in which what is not stuck ends, on a busy machine too
 
 # In a checkout, without an installed package: the checkout's own.
 SOURCE = PACKAGE / "src"

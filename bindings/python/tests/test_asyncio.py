@@ -7,6 +7,7 @@ import signal
 import threading
 
 import pytest
+from conftest import GRACE
 
 from rungroup import Code, Failure, Group, StateError, StuckError
 
@@ -310,7 +311,7 @@ def test_what_an_interrupt_raises_is_kept():
 
 def test_stuck_coroutine():
     async def main():
-        group = Group(grace=0.05)
+        group = Group(grace=GRACE)
         let_go = asyncio.Event()
 
         async def stubborn():

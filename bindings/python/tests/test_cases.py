@@ -14,7 +14,7 @@ import time
 import types
 
 import pytest
-from conftest import WATCHDOG, python
+from conftest import GRACE, WATCHDOG, python
 
 from rungroup import Code, Failure, Group, SignalError, StateError, StuckError
 from rungroup._signals import Wakeup
@@ -185,7 +185,7 @@ def test_the_grace_covers_the_end_of_the_loop(first):
         while not began.is_set():
             await asyncio.sleep(0.001)
 
-    group = Group(grace=0.1)
+    group = Group(grace=GRACE)
     group.add(actor)
     if first == "thread":
         group.add(lambda: began.wait() and None, lambda: None, name="thread")
@@ -211,7 +211,7 @@ def test_the_grace_covers_the_end_of_a_thread():
         local.value = Slow()
         stop.wait()
 
-    group = Group(grace=0.1)
+    group = Group(grace=GRACE)
     group.add(execute, name="slow")
     group.add(lambda stop: None, name="ends")
     with pytest.raises(StuckError, match="the thread of 'slow'") as caught:
@@ -265,7 +265,7 @@ def test_who_makes_the_loop_busy_is_blamed():
         busy.set()
         let_go.wait()
 
-    group = Group(grace=0.1)
+    group = Group(grace=GRACE)
     group.add(computes)
     group.add(lambda stop: stop.wait() and None, name="innocent")
     group.add(lambda: busy.wait() and None, lambda: None, name="ends")
@@ -340,7 +340,7 @@ def test_where_everything_is_stuck_is_said():
             except asyncio.CancelledError:
                 pass
 
-    group = Group(grace=0.2)
+    group = Group(grace=GRACE)
     group.add(in_execute, lambda: None)
     group.add(lambda stop: stop.wait() and None, in_interrupt, name="interrupted")
     group.add(in_coroutine)

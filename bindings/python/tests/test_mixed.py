@@ -4,7 +4,7 @@ import ctypes
 import os
 
 import pytest
-from conftest import ROOT
+from conftest import GRACE, ROOT
 
 from rungroup import Code, Failure, Group, StuckError
 
@@ -96,7 +96,7 @@ def test_many_times():
 
 @pytest.mark.parametrize("who", [*PROBES])
 def test_stuck(who):
-    group = group_of(who, "stick", grace=0.1)
+    group = group_of(who, "stick", grace=GRACE)
     group.add(lambda: None, lambda cause: None, name="ends")
     with pytest.raises(StuckError) as raised:
         group.run()

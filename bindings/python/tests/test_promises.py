@@ -14,7 +14,7 @@ import threading
 import traceback
 
 import pytest
-from conftest import ROOT, python, shared_library
+from conftest import GRACE, ROOT, python, shared_library
 
 from rungroup import (
     Code,
@@ -492,7 +492,7 @@ def test_c_stops_a_group_that_it_was_given_during_the_run(grace):
 @pytest.mark.parametrize("asynchronous", [True, False])
 def test_the_library_is_told_of_late_returns(asynchronous):
     let_go = threading.Event()
-    group = Group(grace=0.05)
+    group = Group(grace=GRACE)
     group.add(lambda: let_go.wait() and None, lambda: None, name="stuck")
     group.add(lambda stop: None)
     with pytest.raises(StuckError):
