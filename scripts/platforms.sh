@@ -70,7 +70,7 @@ greedy=${ALL:+limits many}
 # or an answer in time.
 common="api chains copies drive ends errors leaving reports signals stops storm systemd tools"
 
-loader=() # how a program is linked with the one that it needs
+loader=() # how programs are linked if the system's own loader cannot run them
 
 platform() { # target, compiler, tests, what runs a program...
     local target=$1 compiler=$2 tests=$3 source program
@@ -110,9 +110,9 @@ raw_throw() { # target, compiler, what runs a program...
 
 # Rust's tests, but for those of the machine, which are the same everywhere. Some start
 # themselves anew, so that each program is linked with the loader that it needs.
-rust_on_i686() { # root of the C library
+rust_on_i686() {
     CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER=i686-linux-gnu-gcc \
-        CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_RUSTFLAGS="-Clink-arg=-Wl,--dynamic-linker=$1/ld-linux.so.2,-rpath,$1" \
+        CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_RUSTFLAGS="-Clink-arg=${loader[0]}" \
         rust i686-unknown-linux-gnu
 }
 
@@ -141,10 +141,10 @@ go_on_musl() {
 i686() {
     local target=i686-unknown-linux-gnu root=/usr/i686-linux-gnu/lib
     have $target i686-linux-gnu-gcc="gcc-i686-linux-gnu libc6-dev-i386-cross" || return 0
-    loader=("-Wl,--dynamic-linker=$root/ld-linux.so.2")
+    loader=("-Wl,--dynamic-linker=$root/ld-linux.so.2,-rpath,$root")
     platform $target i686-linux-gnu-gcc "$common cycles hot memory spawn traps" \
-        env "LD_LIBRARY_PATH=$root:$PWD/build/$target/lib"
-    try "$target: Rust's tests" rust_on_i686 $root
+        env "LD_LIBRARY_PATH=$root"
+    try "$target: Rust's tests" rust_on_i686
 }
 
 # Not: what counts threads, of which qemu-user has one of its own, or forks, which it

@@ -15,6 +15,9 @@
 /* ---- dispositions and the mask ---------------------------------------------------- */
 
 enum { SIGNALS = 65 };
+#ifndef SIGRTMIN /* macOS, which has none from 32 on */
+#define SIGRTMIN SIGNALS
+#endif
 
 typedef struct process {
     struct sigaction dispositions[SIGNALS];
@@ -47,7 +50,8 @@ static inline process process_now(void) {
     process now;
     memset(&now, 0, sizeof now);
     for (int signal = 1; signal < SIGNALS; signal++)
-        sigaction(signal, NULL, &now.dispositions[signal]); /* not the C library's own */
+        if (signal < 32 || signal >= SIGRTMIN) /* between are the C library's own */
+            now.dispositions[signal] = disposition(signal);
     pthread_sigmask(SIG_SETMASK, NULL, &now.mask);
     return now;
 }
