@@ -330,7 +330,7 @@ def test_stuck_coroutine():
         assert caught.value.actors == ("stubborn",)
         assert group.report.actors[0].stuck == "execute"
         let_go.set()
-        await group._run.coroutines.tasks[0]
+        await group._run.coroutines.tasks[group._run.actors[0]]
 
     asyncio.run(main())
 

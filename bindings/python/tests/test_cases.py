@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib.util
+import logging
 import os
 import signal
 import subprocess
@@ -240,6 +241,29 @@ def test_every_coroutine_takes_its_first_step(way):
         with pytest.raises(OSError):
             run(group, way)
     assert len(begun) == rounds
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_stop_during_the_start_comes_after_the_first_steps(way):
+    begun = []
+
+    async def waits():
+        begun.append(True)
+        await asyncio.Event().wait()
+
+    class Stops(logging.Handler):
+        def emit(self, record):
+            group.stop(3)
+
+    logger = logging.Logger("of the start", logging.DEBUG)
+    logger.addHandler(Stops())
+    group = Group(logger=logger)
+    group.add(waits)
+    group.add(waits)
+    with pytest.raises(Failure) as caught:
+        run(group, way)
+    assert caught.value.code == 3
+    assert begun == [True, True]
 
 
 def test_a_busy_loop_keeps_no_thread_from_being_told():

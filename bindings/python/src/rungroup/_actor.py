@@ -70,6 +70,9 @@ class Actor:
     #: Its execute returned, but the end of its thread outlasted the grace.
     thread_stuck = False
 
+    #: In order of addition, those of C included; set when it is accepted.
+    index = -1
+
     def __init__(
         self,
         name: str,

@@ -8,6 +8,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ class Coroutines:
         self.loop = loop
         #: Is called in the loop when one has returned.
         self.returned: Callable[[], None] = lambda: None
-        self.tasks: dict[int, asyncio.Task[Any]] = {}
+        self.tasks: dict[Actor, asyncio.Task[Any]] = {}
         #: Of actors and of interrupts that run.
         self.pending: set[asyncio.Future[Any]] = set()
 
@@ -85,18 +86,21 @@ class Coroutines:
         """Starts them. On the driver's thread."""
         self.call(self.start_tasks)
 
-    def interrupt(self, index: int) -> None:
+    def interrupt(self, actor: Actor) -> None:
         """Has one interrupted in the loop. On the driver's thread."""
+        if actor.interrupt is not None:
+            self.call(self.soon, self.call_interrupt, actor)
+        else:
+            self.cancel(actor)
+            # Not when it is done: a loop that is busy would hold up the interrupts of
+            # all others.
+            self.run.interrupted(actor)
+
+    def cancel(self, actor: Actor) -> None:
         # By way of the loop's queue twice: the first steps of the tasks are queued
         # when `start_tasks` is called. A task that is cancelled before its first step
         # never begins, and would break rule 3.
-        if self.run.actor(index).interrupt is not None:
-            self.call(self.soon, self.call_interrupt, index)
-        else:
-            self.call(self.soon, self.cancel, index)
-            # Not when it is done: a loop that is busy would hold up the interrupts of
-            # all others.
-            self.run.interrupted(index)
+        self.call(self.soon, lambda: self.tasks[actor].cancel())
 
     def leave(self) -> None:
         """The run is over, or does not begin. On the driver's thread."""
@@ -105,9 +109,9 @@ class Coroutines:
         """Waits until the loop has ended, if that is the group's to do."""
         return True
 
-    def is_mine(self, index: int) -> bool:
-        actor = self.run.actors[index]
-        return isinstance(actor, Actor) and actor.coroutine
+    def actors(self) -> list[Actor]:
+        every = self.run.actors
+        return [actor for actor in every if isinstance(actor, Actor) and actor.coroutine]
 
     def left(self) -> str:
         """What keeps the loop from ending."""
@@ -116,9 +120,9 @@ class Coroutines:
         names = [getattr(t.get_coro(), "__qualname__", t.get_name()) for t in tasks]
         return f"tasks: {', '.join(names)}" if names else "its end"
 
-    def stack(self, index: int, frames: Mapping[int, FrameType]) -> str:
+    def stack(self, actor: Actor, frames: Mapping[int, FrameType]) -> str:
         """Where a coroutine is, as a traceback's text."""
-        task = self.tasks.get(index)
+        task = self.tasks.get(actor)
         if task is None or self.loop is None:
             return ""
         if asyncio.current_task(self.loop) is task and self.thread_id in frames:
@@ -140,14 +144,12 @@ class Coroutines:
 
     def start_tasks(self) -> None:
         self.thread_id = threading.get_ident()
-        for index in range(len(self.run.actors)):
-            if self.is_mine(index):
-                assert self.loop is not None
-                actor = self.run.actor(index)
-                task = self.loop.create_task(self.execute(actor), name=actor.name)
-                self.tasks[index] = task
-                self.pending.add(task)
-                task.add_done_callback(self.done(index))
+        assert self.loop is not None
+        for actor in self.actors():
+            task = self.loop.create_task(self.execute(actor), name=actor.name)
+            self.tasks[actor] = task
+            self.pending.add(task)
+            task.add_done_callback(partial(self.done, actor))
 
     async def execute(self, actor: Actor) -> tuple[int, bytes | None]:
         try:
@@ -160,38 +162,31 @@ class Coroutines:
             # loop, under all other actors.
             return actor.raised(error)
 
-    def done(self, index: int) -> Callable[[asyncio.Task[Any]], None]:
-        def report(task: asyncio.Task[Any]) -> None:
-            self.pending.discard(task)
-            outcome: tuple[int, bytes | None]
-            if not task.cancelled():
-                outcome = task.result()
-            elif self.run.stop.is_set():  # as it was told to
-                outcome = 0, b"cancelled"
-            else:
-                outcome = self.run.actor(index).raised(asyncio.CancelledError())
-            self.returned()
-            self.reported(self.run.returned(index, *outcome))
+    def done(self, actor: Actor, task: asyncio.Task[tuple[int, bytes | None]]) -> None:
+        self.pending.discard(task)
+        outcome: tuple[int, bytes | None]
+        if not task.cancelled():
+            outcome = task.result()
+        elif self.run.stop.is_set():  # as it was told to
+            outcome = 0, b"cancelled"
+        else:
+            outcome = actor.raised(asyncio.CancelledError())
+        self.returned()
+        self.reported(self.run.returned(actor, *outcome))
 
-        return report
-
-    def soon(self, function: Callable[[int], None], index: int) -> None:
+    def soon(self, function: Callable[..., object], *arguments: Any) -> None:
         assert self.loop is not None
-        self.loop.call_soon(function, index)
+        self.loop.call_soon(function, *arguments)
 
-    def cancel(self, index: int) -> None:
-        self.tasks[index].cancel()
-
-    def call_interrupt(self, index: int) -> None:
+    def call_interrupt(self, actor: Actor) -> None:
         assert self.loop is not None
-        result = self.run.call_interrupt(index)
+        result = self.run.call_interrupt(actor)
         if asyncio.iscoroutine(result):
-            actor = self.run.actor(index)
             task = self.loop.create_task(self.await_interrupt(actor, result))
             self.pending.add(task)
-            task.add_done_callback(lambda task: self.interrupted(index, task))
+            task.add_done_callback(partial(self.interrupted, actor))
         else:
-            self.interrupted(index)
+            self.interrupted(actor)
 
     async def await_interrupt(
         self, actor: Actor, result: Coroutine[Any, Any, Any]
@@ -201,10 +196,10 @@ class Coroutines:
         except BaseException as error:
             self.run.complains(actor, error)
 
-    def interrupted(self, index: int, task: asyncio.Task[Any] | None = None) -> None:
+    def interrupted(self, actor: Actor, task: asyncio.Task[Any] | None = None) -> None:
         if task is not None:
             self.pending.discard(task)
-        self.reported(self.run.interrupted(index))
+        self.reported(self.run.interrupted(actor))
 
 
 class Driven(Coroutines):
@@ -215,9 +210,9 @@ class Driven(Coroutines):
     def drive(self, run: Run, context: contextvars.Context) -> None:
         assert self.loop is not None
         self.run = run
-        self.advance(run.start(context))
-        if not run.over:
-            self.loop.add_reader(run.wakes, self.advance)
+        # Not now: the tasks are to take their first steps before one is cancelled.
+        self.loop.call_soon(self.advance, run.start(context))
+        self.loop.add_reader(run.wakes, self.advance)
 
     def reported(self, woken: int) -> None:
         if woken & _ffi.RG_DRIVE_WAKE:  # rather than when the descriptor says so
@@ -226,7 +221,10 @@ class Driven(Coroutines):
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
         function(*arguments)
 
-    def advance(self, wait: int | None = None) -> None:
+    def cancel(self, actor: Actor) -> None:
+        self.tasks[actor].cancel()
+
+    def advance(self, step: int | None = None) -> None:
         assert self.loop is not None
         run = self.run
         if run.over:
@@ -234,13 +232,14 @@ class Driven(Coroutines):
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+        wait = -1
         try:
-            wait = run.advance() if wait is None else wait
+            wait = run.advance(step)
         except BaseException as error:
             run.end(error)
         if run.over:
             self.loop.remove_reader(run.wakes)
-        elif wait is not None and wait >= 0:
+        elif wait >= 0:
             self.timer = self.loop.call_later(wait / 1e9, self.advance)
 
 

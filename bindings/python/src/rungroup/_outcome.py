@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from . import _ffi
-from ._actor import Actor
+from ._actor import Actor, Cause, Entry
 from ._errors import Failure, SpawnError, StateError, StuckError
 from ._run import FRAMES, MOMENT, Run, join, log_exception, spawn
 
@@ -32,7 +32,7 @@ def raise_outcome(run: Run, group: Group) -> None:
     if run.logs and not run.logged:  # the interrupts' were before
         log_in_time(run, others)
     run.logged = True
-    error = run.intruder or stuck or late_error(run, group) or result(run, group)
+    error = run.intruder or stuck or late_error(run) or result(run, cause)
     if isinstance(error, StuckError):
         error.__cause__ = first
     if group._exception_group and (others or interrupts):
@@ -64,10 +64,9 @@ def log_in_time(run: Run, errors: list[BaseException]) -> None:
         run.late.append("the logger")
 
 
-def result(run: Run, group: Group) -> BaseException | None:
+def result(run: Run, cause: Cause | None) -> BaseException | None:
     if isinstance(run.outcome, BaseException):
         return run.outcome
-    cause = group.cause
     if cause is not None and cause.exception is not None:
         return cause.exception
     if run.outcome:
@@ -82,7 +81,7 @@ def stuck_error(run: Run, group: Group) -> StuckError | None:
     report = group.report
     stacks = {}
     for index, bits in stuck.items():
-        stacks[report.actors[index].name] = stack_of(run, index, bits)
+        stacks[report.actors[index].name] = stack_of(run, run.actors[index], bits)
     names = tuple(stacks)
     sentence = (
         f"not stopped within the grace of {run.stop.grace} s: "
@@ -95,7 +94,7 @@ def stuck_error(run: Run, group: Group) -> StuckError | None:
     return StuckError(sentence, names, stacks)
 
 
-def late_error(run: Run, group: Group) -> StuckError | None:
+def late_error(run: Run) -> StuckError | None:
     if not run.late:
         return None
     return StuckError(
@@ -105,15 +104,17 @@ def late_error(run: Run, group: Group) -> StuckError | None:
     )
 
 
-def stack_of(run: Run, index: int, bits: int) -> str:
+def stack_of(run: Run, actor: Entry, bits: int) -> str:
     """Where a stuck actor is, as a traceback's text. "" for one of a C library's."""
     import traceback  # not before: most programs have no need
 
+    if not isinstance(actor, Actor):
+        return ""
     threads = []
     if bits & _ffi.RG_STUCK_INTERRUPT:
-        threads += [i.thread for i in run.interrupters if i.busy_with == index]
-    if index in run.threads and bits & _ffi.RG_STUCK_EXECUTE:
-        threads.append(run.threads[index])
+        threads += [i.thread for i in run.interrupters if i.busy_with is actor]
+    if actor in run.threads and bits & _ffi.RG_STUCK_EXECUTE:
+        threads.append(run.threads[actor])
     # In spite of its name, sys._current_frames is documented.
     frames = sys._current_frames()
     text = ""
@@ -121,8 +122,8 @@ def stack_of(run: Run, index: int, bits: int) -> str:
         if thread.ident in frames:
             stack = traceback.format_stack(frames[thread.ident])
             text += "".join(stack[-FRAMES:])
-    if run.coroutines is not None and run.coroutines.is_mine(index):
-        text += run.coroutines.stack(index, frames)
+    if run.coroutines is not None:
+        text += run.coroutines.stack(actor, frames)
     return text
 
 

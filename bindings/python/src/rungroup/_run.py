@@ -80,21 +80,21 @@ class Interrupter:
     """A thread that calls interrupts, so that one that hangs can be left behind."""
 
     def __init__(self, run: Run) -> None:
-        self.jobs: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self.jobs: queue.SimpleQueue[Actor | None] = queue.SimpleQueue()
         #: The actor whose interrupt it calls now.
-        self.busy_with: int | None = None
+        self.busy_with: Actor | None = None
         self.run = run
         self.thread = spawn("rungroup-interrupt", self.work)
 
-    def call(self, index: int) -> None:
-        self.busy_with = index
-        self.jobs.put(index)
+    def call(self, actor: Actor) -> None:
+        self.busy_with = actor
+        self.jobs.put(actor)
 
     def work(self) -> None:
-        while (index := self.jobs.get()) is not None:
-            self.run.call_interrupt(index)
+        while (actor := self.jobs.get()) is not None:
+            self.run.call_interrupt(actor)
             self.busy_with = None
-            self.run.interrupted(index)
+            self.run.interrupted(actor)
         del self.run  # which refers to this
 
 
@@ -134,7 +134,7 @@ class Run:
         self.driver: threading.Thread | None = None
         #: Held until every thread is there; each hands it on.
         self.gate = threading.Lock()
-        self.threads: dict[int, threading.Thread] = {}
+        self.threads: dict[Actor, threading.Thread] = {}
         self.interrupters: list[Interrupter] = []
         #: When what outlasts the run has to end. None: there is no grace.
         self.ends_by: float | None = None
@@ -147,12 +147,6 @@ class Run:
     @property
     def over(self) -> bool:
         return self.outcome is not None
-
-    def actor(self, index: int) -> Actor:
-        """One of Python's: the library runs the others itself."""
-        actor = self.actors[index]
-        assert isinstance(actor, Actor)
-        return actor
 
     # ---- the start: all or nothing (rule 2) ----
 
@@ -174,7 +168,7 @@ class Run:
         if not self.take_ticket():
             return
         try:
-            wait = self.start(context)
+            wait = self.advance(self.start(context))
             poller = select.poll()
             poller.register(self.wakes, select.POLLIN)
             while not self.over:
@@ -184,8 +178,7 @@ class Run:
             self.end(error)
 
     def start(self, context: contextvars.Context) -> int:
-        """Makes every thread, then lets them go; or none, and raises. How long
-        there is nothing to do, in nanoseconds."""
+        """Makes every thread, then lets them go; or none, and raises. The first step."""
         self.gate.acquire()
         self.state = State.STARTING
         try:
@@ -194,10 +187,10 @@ class Run:
             if self.observer is not None and self.stop.grace is not None:
                 self.observer.begin()
             if lib.rg_stopping(self.handle.pointer) != 1:
-                for index, actor in enumerate(self.actors):
+                for actor in self.actors:
                     if isinstance(actor, Actor) and not actor.coroutine:
-                        job = index, actor, context.copy()
-                        self.threads[index] = spawn(actor.name, self.work, *job)
+                        job = self.work, actor, context.copy()
+                        self.threads[actor] = spawn(actor.name, *job)
                 if self.threads and self.stop.grace is not None:
                     self.interrupters.append(Interrupter(self))
                 if self.coroutines is not None:
@@ -215,9 +208,9 @@ class Run:
         if self.coroutines is not None and self.state is State.RUNNING:
             self.coroutines.start()
         self.begun()
-        return self.advance(step)
+        return step
 
-    def work(self, index: int, actor: Actor, context: contextvars.Context) -> None:
+    def work(self, actor: Actor, context: contextvars.Context) -> None:
         """An actor on its thread."""
         with self.gate:
             pass
@@ -228,24 +221,24 @@ class Run:
             outcome = actor.returned(context.run(actor.execute, *arguments))
         except BaseException as error:
             outcome = actor.raised(error)
-        self.returned(index, *outcome)
+        self.returned(actor, *outcome)
 
     # ---- what happens to actors ----
 
-    def returned(self, index: int, code: int, message: bytes | None) -> int:
-        actor = self.actors[index]
-        if self.over and actor is not None:  # nobody looks any more
+    def returned(self, actor: Actor, code: int, message: bytes | None) -> int:
+        if self.over:  # nobody looks any more
             log_exception(actor.exception, f"{_ffi.text(message)}, after the run")
-        woken: int = lib.rg_drive_return(self.handle.pointer, index, code, message)
+        pointer = self.handle.pointer
+        woken: int = lib.rg_drive_return(pointer, actor.index, code, message)
         self.stop._set()  # whichever returns, the group is stopping
         return woken
 
-    def interrupted(self, index: int) -> int:
-        said = describe(self.actor(index).complaint)
-        return int(lib.rg_drive_interrupted(self.handle.pointer, index, said))
+    def interrupted(self, actor: Actor) -> int:
+        said = describe(actor.complaint)
+        woken: int = lib.rg_drive_interrupted(self.handle.pointer, actor.index, said)
+        return woken
 
-    def call_interrupt(self, index: int) -> Any:
-        actor = self.actor(index)
+    def call_interrupt(self, actor: Actor) -> Any:
         if actor.interrupt is None:
             return None
         try:
@@ -288,7 +281,9 @@ class Run:
             step = self.next() if step is None else step
             if step == _ffi.RG_STEP_INTERRUPT:
                 self.stop._set()
-                self.interrupt(self.value.value)
+                actor = self.actors[self.value.value]
+                assert isinstance(actor, Actor)  # the library interrupts the others
+                self.interrupt(actor)
             elif step == _ffi.RG_STEP_WAIT:
                 return self.value.value
             else:
@@ -299,11 +294,10 @@ class Run:
                 return 0
             step = None
 
-    def interrupt(self, index: int) -> None:
-        actor = self.actor(index)
+    def interrupt(self, actor: Actor) -> None:
         if actor.coroutine:
             assert self.coroutines is not None
-            self.coroutines.interrupt(index)
+            self.coroutines.interrupt(actor)
             return
         if self.interrupters and actor.interrupt is not None:
             try:
@@ -312,10 +306,10 @@ class Run:
             except SpawnError:  # no other thread is to be had
                 pass
             else:
-                self.interrupters[-1].call(index)
+                self.interrupters[-1].call(actor)
                 return
-        self.call_interrupt(index)
-        self.interrupted(index)
+        self.call_interrupt(actor)
+        self.interrupted(actor)
 
     def end(self, outcome: int | BaseException) -> None:
         if self.state is State.RUNNING:
@@ -356,16 +350,16 @@ class Run:
         end = self.ends_by
         late: list[str] = []
         stuck = self.stuck()
-        for index, thread in self.threads.items():
-            if not stuck.get(index, 0) & _ffi.RG_STUCK_EXECUTE and not join(thread, end):
-                actor = self.actor(index)
+        for actor, thread in self.threads.items():
+            bits = stuck.get(actor.index, 0)
+            if not bits & _ffi.RG_STUCK_EXECUTE and not join(thread, end):
                 actor.thread_stuck = True
                 late.append(f"the thread of {actor.name!r}")
         for interrupter in self.interrupters:
             if interrupter.busy_with is None:
                 join(interrupter.thread, end)
         if self.coroutines is not None and not self.coroutines.ended(end):
-            if not any(self.coroutines.is_mine(index) for index in stuck):
+            if not any(actor.index in stuck for actor in self.coroutines.actors()):
                 late.append(f"the event loop ({self.coroutines.left()})")
         if self.observer is not None and self.observer.thread is not None:
             if not join(self.observer.thread, end):
