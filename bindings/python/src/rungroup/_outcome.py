@@ -25,7 +25,7 @@ def raise_outcome(run: Run, group: Group) -> None:
     actors = [actor for actor in run.actors if isinstance(actor, Actor)]
     executes = [actor.exception for actor in actors if actor.exception is not None]
     interrupts = [actor.complaint for actor in actors if actor.complaint is not None]
-    cause = group.cause
+    cause = run.cause
     first = None if cause is None else cause.exception
     raises = run.intruder or first  # itself, or as the __cause__ of a StuckError
     others = [each for each in executes if each is not raises]

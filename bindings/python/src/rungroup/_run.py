@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextvars
 import ctypes
 import enum
+import functools
 import queue
 import select
 import threading
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _ffi
-from ._actor import Actor, Entry, cause_of, check_called, describe
+from ._actor import Actor, Cause, Entry, cause_of, check_called, describe
 from ._errors import SpawnError, check
 from ._ffi import Handle, lib
 from ._stop import StopToken
@@ -148,6 +149,11 @@ class Run:
     def over(self) -> bool:
         return self.outcome is not None
 
+    @functools.cached_property
+    def cause(self) -> Cause | None:
+        """From the first interrupt on, when it does not change any more (rule 4)."""
+        return cause_of(self.handle, self.actors)
+
     # ---- the start: all or nothing (rule 2) ----
 
     def begin(self, context: contextvars.Context) -> None:
@@ -242,8 +248,7 @@ class Run:
         if actor.interrupt is None:
             return None
         try:
-            causes = (cause_of(self.handle, self.actors),) if actor.takes_cause else ()
-            result = actor.interrupt(*causes)
+            result = actor.interrupt(*((self.cause,) if actor.takes_cause else ()))
             if not actor.coroutine:
                 check_called("interrupt", actor.name, result)
             return result
