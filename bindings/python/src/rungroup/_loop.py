@@ -68,8 +68,10 @@ class Coroutines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self.loop = loop
-        #: Is called in the loop when one has returned.
+        #: Is called in the loop when some have returned: once a turn of the loop, since
+        #: it costs more than a return, and many return at once.
         self.returned: Callable[[], None] = lambda: None
+        self.turn: asyncio.Handle | None = None
         self.tasks: dict[Actor, asyncio.Task[Any]] = {}
         #: Of actors and of interrupts that run.
         self.pending: set[asyncio.Future[Any]] = set()
@@ -171,8 +173,14 @@ class Coroutines:
             outcome = 0, b"cancelled"
         else:
             outcome = actor.raised(asyncio.CancelledError())
-        self.returned()
+        if self.turn is None:
+            assert self.loop is not None
+            self.turn = self.loop.call_soon(self.turned)
         self.reported(self.run.returned(actor, *outcome))
+
+    def turned(self) -> None:
+        self.turn = None
+        self.returned()
 
     def soon(self, function: Callable[..., object], *arguments: Any) -> None:
         assert self.loop is not None
