@@ -19,9 +19,8 @@ impl Party {
     /// So many actors, whose returns may be posted.
     fn of(actors: usize) -> Arc<Party> {
         let party = Party::default();
+        party.inbox.make(actors, false).unwrap();
         for index in 0..actors {
-            party.inbox.make(index, false).unwrap();
-            party.inbox.add();
             party.inbox.arm(Post::Execute(index), Caller::Own);
             party.inbox.arm(Post::Interrupt(index), Caller::Own);
         }

@@ -239,11 +239,9 @@ impl Core {
         let mut state = self.state();
         let mut actors = self.actors.lock();
         let index = actors.len();
-        let has_start = matches!(actor.work, Work::Async(..));
         let ready = actors
             .try_reserve(1)
             .map_err(|_| Error::Memory)
-            .and_then(|()| self.inbox.make(index, has_start))
             .and_then(|()| name.map_or_else(|| text::numbered(index), Ok));
         let name = match ready {
             Ok(name) => name,
@@ -257,15 +255,14 @@ impl Core {
         let Some(room) = Room::new() else {
             return Err((Error::Memory, actor));
         };
-        let added = match has_start {
-            true => state.machine.add_async(Some(name)),
-            false => state.machine.add(Some(name)),
+        let added = match actor.work {
+            Work::Async(..) => state.machine.add_async(Some(name)),
+            _ => state.machine.add(Some(name)),
         };
         if let Err(error) = added {
             return Err((error, actor));
         }
         actors.push(Some(room.fill(actor)));
-        self.inbox.add();
         Ok(index)
     }
 
@@ -274,10 +271,8 @@ impl Core {
         let mut state = self.state();
         let mut actors = self.actors.lock();
         actors.try_reserve(1).map_err(|_| Error::Memory)?;
-        self.inbox.make(actors.len(), false)?;
         state.machine.add(name)?;
         actors.push(None);
-        self.inbox.add();
         Ok(())
     }
 
@@ -404,6 +399,9 @@ impl Core {
         if !host && actors.iter().any(Option::is_none) {
             return Err(Error::State);
         }
+        let mut own = actors.iter().flatten();
+        let with_starts = own.any(|actor| matches!(actor.work, Work::Async(..)));
+        self.inbox.make(actors.len(), with_starts)?;
         let begun = state.machine.begin()?;
         // Only after `begin` succeeded: a second, refused `rg_run` must not reset
         // the start time of the run in progress.

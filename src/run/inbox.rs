@@ -1,10 +1,10 @@
 //! The only way in for what happens to actors: executes, starts and interrupts
 //! that return, and stops from outside.
 //!
-//! Each of them has a *slot*, made before the run. The thread in which it happens fills
-//! the slot and pushes the slot's number on a stack; a thread that holds the lock of the
-//! group's state takes the whole stack and reports to the machine, oldest first. So the
-//! order of posts is the order of events, and the first post is the cause.
+//! Each of them has a *slot*, made when the run begins. The thread in which it happens
+//! fills the slot and pushes the slot's number on a stack; a thread that holds the lock
+//! of the group's state takes the whole stack and reports to the machine, oldest first.
+//! So the order of posts is the order of events, and the first post is the cause.
 //!
 //! A post takes no lock, allocates nothing and touches no thread-local: it is
 //! made in the destructor of a `pthread_key`, where a thread is nearly gone. (A
@@ -38,7 +38,7 @@ pub enum Post {
 impl Post {
     /// The slot's number. Every actor has two slots; the slot of a start, which async
     /// actors have besides, is numbered apart.
-    /// The actor's index is below [`MOST`], since [`Inbox::make`] has accepted it.
+    /// The actor's index is below [`MOST`]: no more slots are made.
     fn number(self) -> u32 {
         let (index, kind) = match self {
             Post::Stop => return STOP,
@@ -139,53 +139,46 @@ impl Slot {
     }
 }
 
-/// Slots at addresses that never change, so that posts find them without a
-/// lock while more are added: pieces that double in size.
-#[derive(Debug)]
+/// Slots at addresses that never change, so that posts find them without a lock.
+#[derive(Debug, Default)]
 struct Slots {
-    pieces: [OnceLock<Box<[Slot]>>; PIECES],
-}
-
-/// As many as [`MOST`] actors need.
-const PIECES: usize = 25;
-/// The slots of the first piece: most groups have no more than 16 actors.
-const FIRST: usize = 32;
-
-impl Default for Slots {
-    fn default() -> Self {
-        Slots {
-            pieces: [const { OnceLock::new() }; PIECES],
-        }
-    }
+    made: OnceLock<Box<[Slot]>>,
+    /// Those of actors that were added after a start that failed.
+    more: OnceLock<Box<Slots>>,
 }
 
 impl Slots {
-    /// The piece that has this slot, and where in it.
-    fn place(index: usize) -> (usize, usize) {
-        let shifted = index + FIRST;
-        let size = shifted.ilog2();
-        ((size - FIRST.ilog2()) as usize, shifted ^ (1 << size))
+    /// [`Error::State`] before they are made; [`Error::Invalid`] for one that there is not.
+    fn get(&self, index: usize) -> Result<&Slot, Error> {
+        let made = self.made.get().ok_or(Error::State)?;
+        match index.checked_sub(made.len()) {
+            None => Ok(&made[index]),
+            Some(index) => self.more.get().ok_or(Error::Invalid)?.get(index),
+        }
     }
 
-    fn get(&self, index: usize) -> Option<&Slot> {
-        let (piece, place) = Slots::place(index);
-        self.pieces.get(piece)?.get()?.get(place)
-    }
-
-    /// Makes this slot, and those of its piece.
-    fn make(&self, index: usize) -> Result<(), Error> {
-        let (piece, _) = Slots::place(index);
-        let place = self.pieces.get(piece).ok_or(Error::Memory)?;
-        if place.get().is_none() {
-            let count = FIRST << piece;
+    /// Makes this many, or what is missing of them.
+    fn make(&self, count: usize) -> Result<(), Error> {
+        let Some(made) = self.made.get() else {
             let mut slots = Vec::new();
             slots.try_reserve_exact(count).map_err(|_| Error::Memory)?;
             // A constant is copied. Else each slot is put together on the stack first, at
             // ten times the cost.
             slots.resize_with(count, || const { Slot::new(state::IDLE) });
-            let _ = place.set(slots.into_boxed_slice());
+            let _ = self.made.set(slots.into_boxed_slice());
+            return Ok(());
+        };
+        let missing = count.saturating_sub(made.len());
+        if missing == 0 {
+            return Ok(());
         }
-        Ok(())
+        if self.more.get().is_none() {
+            let more = try_box(Slots::default()).ok_or(Error::Memory)?;
+            let _ = self.more.set(more);
+        }
+        // As many again: else a program that tries again and again makes a long chain.
+        let more = self.more.get().ok_or(Error::Memory)?;
+        more.make(missing.max(made.len()))
     }
 }
 
@@ -197,8 +190,6 @@ pub struct Inbox {
     /// What the driver waits for: a slot's number, ANY, LAST or NONE. The thread that
     /// posts it puts NONE there and wakes the driver, so that one thread does.
     awaited: AtomicU32,
-    /// How many actors there are. Slots are made ahead of them, in pieces.
-    count: AtomicUsize,
     /// How many slots are armed and not posted.
     left: AtomicUsize,
     stop: Slot,
@@ -207,8 +198,8 @@ pub struct Inbox {
     first_actor: AtomicUsize,
     /// Two slots an actor: for its execute and its interrupt.
     actors: Slots,
-    /// One slot an actor, for its start; made with the first async actor.
-    starts: OnceLock<Box<Slots>>,
+    /// One slot an actor, for its start; none where no actor has a start.
+    starts: Slots,
 }
 
 impl Default for Inbox {
@@ -216,72 +207,57 @@ impl Default for Inbox {
         Inbox {
             head: AtomicU32::new(NONE),
             awaited: AtomicU32::new(NONE),
-            count: AtomicUsize::new(0),
             left: AtomicUsize::new(0),
             stop: Slot::new(state::OWN),
             first: Slot::new(state::OWN),
             first_actor: AtomicUsize::new(NOBODY),
             actors: Slots::default(),
-            starts: OnceLock::new(),
+            starts: Slots::default(),
         }
     }
 }
 
 impl Inbox {
-    /// Makes the slots of an actor.
-    pub fn make(&self, index: usize, has_start: bool) -> Result<(), Error> {
-        if index >= MOST {
+    /// Makes the slots of this many actors, some of which have a start.
+    pub fn make(&self, actors: usize, with_starts: bool) -> Result<(), Error> {
+        if actors > MOST {
             return Err(Error::Memory);
         }
-        if has_start {
-            if self.starts.get().is_none() {
-                let _ = self
-                    .starts
-                    .set(try_box(Slots::default()).ok_or(Error::Memory)?);
-            }
-            let starts = self.starts.get().ok_or(Error::Memory)?;
-            starts.make(index)?;
+        self.actors.make(2 * actors)?;
+        match with_starts {
+            true => self.starts.make(actors),
+            false => Ok(()),
         }
-        // An actor's two slots are in the same piece.
-        self.actors.make(2 * index)
     }
 
-    /// One more actor was accepted, whose slots were made.
-    pub fn add(&self) {
-        self.count.fetch_add(1, Release);
-    }
-
-    /// `None`: there is no such actor, or it has no start.
     fn slot(&self, post: Post) -> Option<&Slot> {
-        self.find(post).map(|(slot, _)| slot)
+        self.find(post).ok().map(|(slot, _)| slot)
     }
 
-    /// The slot and its number.
-    fn find(&self, post: Post) -> Option<(&Slot, u32)> {
+    /// The slot and its number; the errors are those of [`Slots::get`].
+    fn find(&self, post: Post) -> Result<(&Slot, u32), Error> {
         let (slots, index, place) = match post {
-            Post::Stop => return Some((&self.stop, STOP)),
-            Post::First => return Some((&self.first, FIRST_RETURN)),
-            Post::Start(index) => (&**self.starts.get()?, index, index),
+            Post::Stop => return Ok((&self.stop, STOP)),
+            Post::First => return Ok((&self.first, FIRST_RETURN)),
+            Post::Start(index) => (&self.starts, index, index),
             // Shifts, since a number that is no actor's may be too large to be doubled.
             Post::Execute(index) => (&self.actors, index, index << 1),
             Post::Interrupt(index) => (&self.actors, index, (index << 1) | 1),
         };
-        if index >= self.count.load(Acquire) {
-            return None;
+        let slot = slots.get(place)?;
+        match index < MOST {
+            true => Ok((slot, post.number())),
+            false => Err(Error::Invalid),
         }
-        Some((slots.get(place)?, post.number()))
     }
 
     /// The slot of this number; `None`: it was not made.
     fn numbered(&self, number: u32) -> Option<&Slot> {
         match number {
-            _ if number & START == 0 => self.actors.get(number as usize),
+            _ if number & START == 0 => self.actors.get(number as usize).ok(),
             STOP => Some(&self.stop),
             FIRST_RETURN => Some(&self.first),
-            _ => {
-                let starts = self.starts.get()?;
-                starts.get(((number & !START) / 2) as usize)
-            }
+            _ => self.starts.get(((number & !START) / 2) as usize).ok(),
         }
     }
 
@@ -347,7 +323,7 @@ impl Inbox {
     /// Never waits. After the last post the group may be gone, unless the caller
     /// has a share of it.
     pub fn post(&self, post: Post, caller: Caller, outcome: Outcome) -> Result<bool, Error> {
-        let (slot, number) = self.find(post).ok_or(Error::Invalid)?;
+        let (slot, number) = self.find(post)?;
         let says = !outcome.message.is_empty();
         slot.claim(caller, if says { state::SAID } else { state::POSTED })?;
         slot.code.store(outcome.code, Relaxed);
@@ -467,29 +443,34 @@ mod tests {
         for post in [Post::Stop, Post::First] {
             assert_eq!(Post::of(post.number()), post);
         }
-        for index in [MOST, usize::MAX] {
-            assert_eq!(Inbox::default().make(index, false), Err(Error::Memory));
+        for actors in [MOST + 1, usize::MAX] {
+            assert_eq!(Inbox::default().make(actors, false), Err(Error::Memory));
         }
     }
 
     #[test]
     fn slots_are_where_they_were_made() {
         let slots = Slots::default();
-        let mut places = std::collections::HashSet::new();
-        for index in 0..1000 {
-            slots.make(index).unwrap();
-            let slot = slots.get(index).expect("just made");
-            assert!(places.insert(std::ptr::from_ref(slot)));
+        assert_eq!(slots.get(0).err(), Some(Error::State));
+        let mut places = Vec::new();
+        for count in [3, 3, 2, 4, 100, 1000] {
+            slots.make(count).unwrap();
+            let place = |index| std::ptr::from_ref(slots.get(index).expect("just made"));
+            let now: Vec<_> = (0..count.max(places.len())).map(place).collect();
+            assert!(now.starts_with(&places), "a slot has moved");
+            places = now;
         }
-        assert!(slots.get(100_000).is_none());
+        places.sort();
+        places.dedup();
+        assert_eq!(places.len(), 1000);
+        assert_eq!(slots.get(100_000).err(), Some(Error::Invalid));
     }
 
     #[test]
     fn the_oldest_post_comes_first() {
         let inbox = Inbox::default();
+        inbox.make(100, false).unwrap();
         for index in 0..100 {
-            inbox.make(index, false).unwrap();
-            inbox.add();
             inbox.arm(Post::Execute(index), Caller::Own);
         }
         let order: Vec<usize> = (0..100).map(|n| n * 37 % 100).collect();
@@ -511,16 +492,16 @@ mod tests {
     #[test]
     fn what_was_not_called_is_refused() {
         let inbox = Inbox::default();
-        inbox.make(0, false).unwrap();
-        inbox.add();
         let post = |post| inbox.post(post, Caller::Own, Outcome::code(0));
+        assert_eq!(post(Post::Execute(0)), Err(Error::State), "before the run");
+        inbox.make(1, false).unwrap();
         assert_eq!(post(Post::Execute(0)), Err(Error::State));
         inbox.arm(Post::Interrupt(0), Caller::Host);
         assert_eq!(post(Post::Interrupt(0)), Err(Error::State), "the host's");
         inbox.arm(Post::Execute(0), Caller::Own);
         assert_eq!(post(Post::Execute(0)), Ok(false));
         assert_eq!(post(Post::Execute(0)), Err(Error::State));
-        assert_eq!(post(Post::Start(0)), Err(Error::Invalid));
+        assert_eq!(post(Post::Start(0)), Err(Error::State));
         assert_eq!(post(Post::Execute(1)), Err(Error::Invalid));
         for index in [usize::MAX / 4, usize::MAX] {
             assert_eq!(post(Post::Execute(index)), Err(Error::Invalid));
@@ -533,9 +514,8 @@ mod tests {
     #[test]
     fn the_driver_is_woken_once_for_what_it_waits_for() {
         let inbox = Inbox::default();
+        inbox.make(3, false).unwrap();
         for index in 0..3 {
-            inbox.make(index, false).unwrap();
-            inbox.add();
             inbox.arm(Post::Execute(index), Caller::Own);
         }
         inbox.expect(3);

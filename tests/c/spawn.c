@@ -155,6 +155,30 @@ static void freed_after_failure(void) {
     }
 }
 
+/* After a start that failed, actors may be added, as before it. */
+static void more_are_added(void) {
+    enum { ROUNDS = 40 };
+    for (int by_start = 0; by_start < 2; by_start++) {
+        executed = interrupted = released = 0;
+        rg_group *group = make_group(-1);
+        for (int round = 0; round < ROUNDS; round++) {
+            fail_at(0, 0);
+            CHECK_INT(run(group, by_start), RG_ESPAWN);
+            fail_never();
+            CHECK_INT(rg_add(group, execute, interrupt, NULL), 0);
+            CHECK_INT(
+                rg_add_async(group, NULL, start, interrupt, &released, count_release), 0);
+        }
+        CHECK_INT(executed, 0);
+        CHECK_INT(run(group, by_start), 7);
+        CHECK_INT(executed, ACTORS + 2 + 3 * ROUNDS);
+        CHECK_INT(interrupted, ACTORS + 1 + 2 * ROUNDS);
+        rg_free(group);
+        CHECK_INT(released, ACTORS + 1 + ROUNDS);
+        await_threads(1);
+    }
+}
+
 static void nothing_leaks(void) {
     int before_fds = 0;
     size_t before = 0;
@@ -346,6 +370,7 @@ int main(void) {
     watchdog(120);
     CASE(every_call);
     CASE(freed_after_failure);
+    CASE(more_are_added);
     CASE(nothing_leaks);
     CASE(nothing_is_observed);
     CASE(a_stop_is_not_kept);
