@@ -595,9 +595,9 @@ static void not_completed_before_run(void) {
 static void bad_driving(void) {
     rg_group *group = rg_new();
     int64_t value = 42;
-    CHECK_INT(rg_drive_return(group, 0, 0, NULL), RG_EINVAL);
+    CHECK_INT(rg_drive_return(group, 0, 0, NULL), RG_ESTATE);
     CHECK_INT(rg_drive_next(group, &value), RG_ESTATE);
-    CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_EINVAL);
+    CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_ESTATE);
     CHECK_INT(rg_drive_add(group, NULL), 0);
     CHECK_INT(rg_drive_return(group, 0, 0, NULL), RG_ESTATE);
     CHECK_INT(rg_drive_interrupted(group, 0, NULL), RG_ESTATE);
