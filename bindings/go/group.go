@@ -31,13 +31,13 @@ type group struct {
 	mu       sync.Mutex // guards what follows; some of it does not change during a run
 	lib      *library   // made at first use
 	actors   []actor
-	shared   bool  // the library runs actors of its own in the group
-	native   bool  // some of these are C code's
-	stopped  error // what Stop was given
-	stops    chan struct{}
-	err      error   // what Run returned
-	kept     *Report // of a group of which the library's part is freed
-	id       string  // of the run, as is all that follows
+	shared   bool          // the library runs actors of its own in the group
+	native   bool          // some of these are C code's
+	stopped  error         // what Stop was given
+	stops    chan struct{} // made when it is asked for
+	err      error         // what Run returned
+	kept     *Report       // of a group of which the library's part is freed
+	id       int64         // of the run, as is all that follows; 0: it has not begun
 	wake     chan struct{}
 	journal  *journal
 	release  func() // ends what listens for the library's actors
@@ -170,7 +170,6 @@ func (g *group) open() (err error) {
 		return ErrState
 	}
 	if g.lib == nil {
-		g.stops = make(chan struct{})
 		g.lib, err = newLibrary(g.order, g.graced, g.grace)
 	}
 	return err
@@ -263,7 +262,10 @@ func (g *group) Stop(err error) {
 func (g *group) Stopping() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.open() == nil && g.lib.stopping() {
+	if g.stops == nil {
+		g.stops = make(chan struct{})
+	}
+	if g.caused || g.open() == nil && g.lib.stopping() {
 		g.closeStops()
 	}
 	return g.stops
@@ -271,6 +273,9 @@ func (g *group) Stopping() <-chan struct{} {
 
 // closeStops is called with the lock.
 func (g *group) closeStops() {
+	if g.stops == nil {
+		return
+	}
 	select {
 	case <-g.stops:
 	default:

@@ -423,6 +423,15 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
+func closed(channel <-chan struct{}) bool {
+	select {
+	case <-channel:
+		return true
+	default:
+		return false
+	}
+}
+
 func TestStop(t *testing.T) {
 	var g Group
 	g.Add(func() error { g.Stop(io.EOF); g.Stop(nil); return errors.New("later") }, func(error) {})
@@ -438,6 +447,9 @@ func TestStop(t *testing.T) {
 		t.Error(report)
 	}
 	g.Stop(nil) // too late
+	if !closed(g.Stopping()) {
+		t.Error("the channel is asked for when it is over, and not closed")
+	}
 	var before Group
 	before.Add(func() error { t.Error("it was started"); return nil }, func(error) {})
 	before.Stop(io.EOF)
@@ -598,6 +610,10 @@ func TestNativeActors(t *testing.T) {
 	var actor *ActorError
 	if !errors.As(err, &actor) || actor.Code() != 7 || actor.Actor != "c's" || actor.Message != "broken" || got.Error() != err.Error() {
 		t.Error(err, got)
+	}
+
+	if !closed(other.Stopping()) {
+		t.Error("the channel is asked for when the library's group is freed, and not closed")
 	}
 
 	var stopped Group

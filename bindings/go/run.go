@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
-	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -50,7 +49,7 @@ func (g *group) begin() error {
 	if err := g.open(); err != nil {
 		return err
 	}
-	if g.id != "" {
+	if g.id != 0 {
 		return ErrState
 	}
 	var news *os.File // of actors that the library runs
@@ -66,7 +65,7 @@ func (g *group) begin() error {
 		news.Close()
 		return err
 	}
-	g.id = strconv.FormatInt(runs.Add(1), 10)
+	g.id = runs.Add(1)
 	g.wake = make(chan struct{}, 1)
 	g.journal = journal
 	g.release = g.listen(news)

@@ -24,7 +24,9 @@ func (g *group) labelled(index int) context.Context {
 	return pprof.WithLabels(context.Background(), pprof.Labels(label, value))
 }
 
-func (g *group) number(index int) string { return g.id + "." + strconv.Itoa(index) }
+func (g *group) number(index int) string {
+	return strconv.FormatInt(g.id, 10) + "." + strconv.Itoa(index)
+}
 
 // stuckError names the stuck actors. Without any, an actor has returned that code
 // itself. With the lock.

@@ -179,8 +179,9 @@ impl Record {
     }
 
     pub(crate) fn make_name(&mut self, index: usize) -> &CStr {
+        // Without memory it is empty: to abort would be worse.
         self.name
-            .get_or_insert_with(|| text::lossy(&format!("actor-{index}")))
+            .get_or_insert_with(|| text::numbered(index).unwrap_or_default())
     }
 
     /// Whether its execute ended by a panic, an exception or a thread's exit.
