@@ -72,6 +72,7 @@ lint: setup ## formatting and static checks
 	@scripts/platforms.sh lint
 	@$(PYTHON) scripts/check_dependencies.py
 	@$(PYTHON) scripts/mutants.py --check
+	@$(PYTHON) scripts/coverage.py --check
 	@scripts/go.sh lint
 	.venv/bin/clang-format --dry-run -Werror $(C_FILES)
 	.venv/bin/ruff check scripts benches examples tests
