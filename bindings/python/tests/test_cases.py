@@ -266,6 +266,29 @@ def test_a_stop_during_the_start_comes_after_the_first_steps(way):
     assert begun == [True, True]
 
 
+def test_a_loop_that_looks_at_descriptors_before_its_queue():
+    begun = []
+
+    async def waits():
+        begun.append(True)
+        await asyncio.Event().wait()
+
+    class Loop(asyncio.SelectorEventLoop):
+        def add_reader(self, fd, callback, *arguments):
+            super().add_reader(fd, callback, *arguments)
+            group.stop(3)
+            callback(*arguments)  # as uvloop may
+
+    group = Group()
+    group.add(waits)
+    group.add(waits)
+    loop = Loop()
+    with pytest.raises(Failure):
+        loop.run_until_complete(group.run_async())
+    loop.close()
+    assert begun == [True, True]
+
+
 def test_a_busy_loop_keeps_no_thread_from_being_told():
     busy, told, go_on = (threading.Event() for _ in range(3))
 

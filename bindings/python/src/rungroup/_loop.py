@@ -218,9 +218,14 @@ class Driven(Coroutines):
     def drive(self, run: Run, context: contextvars.Context) -> None:
         assert self.loop is not None
         self.run = run
-        # Not now: the tasks are to take their first steps before one is cancelled.
-        self.loop.call_soon(self.advance, run.start(context))
-        self.loop.add_reader(run.wakes, self.advance)
+        # Not now, nor when the descriptor says so: the tasks are to take their first
+        # steps before one is cancelled (rule 3).
+        self.loop.call_soon(self.listen, run.start(context))
+
+    def listen(self, step: int) -> None:
+        assert self.loop is not None
+        self.loop.add_reader(self.run.wakes, self.advance)
+        self.advance(step)
 
     def reported(self, woken: int) -> None:
         if woken & _ffi.RG_DRIVE_WAKE:  # rather than when the descriptor says so
