@@ -614,8 +614,8 @@ plans! {
     one_waited_for_elsewhere: [2, 3], 0, [Returns], {how: RunElsewhere};
     one_driven: [2, 3], 0, [Waits], {how: Drive, stop: true};
     one_async: [2, 3], 0, [CompletesLate], {stop: true};
-    one_stuck: [2, 2], RANDOM, [Stuck], {grace: true, stop: true};
-    one_stuck_in_interrupt: [2, 2], RANDOM, [StuckInInterrupt], {grace: true, stop: true};
+    one_stuck: [1, 2], RANDOM, [Stuck], {grace: true, stop: true};
+    one_stuck_in_interrupt: [1, 2], RANDOM, [StuckInInterrupt], {grace: true, stop: true};
     one_stuck_and_another_run: [1, 2], 0, [Stuck], {grace: true, stop: true, again: true};
     two_return: [2, 3], RANDOM, [Returns, Returns], {stop: true};
     two_refused: [1, 2], 0, [Returns, Waits], {threads: Some(1)};
