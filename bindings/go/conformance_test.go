@@ -362,14 +362,7 @@ func (g *caseGroup) stop(code int) {
 	g.group.Stop(&codeError{code, "stopped"})
 }
 
-func (g *caseGroup) stopping() bool {
-	select {
-	case <-g.group.Stopping():
-		return true
-	default:
-		return false
-	}
-}
+func (g *caseGroup) stopping() bool { return closed(g.group.Stopping()) }
 
 func (g *caseGroup) check(what, which string) {
 	left := func() bool {

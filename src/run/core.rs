@@ -400,7 +400,9 @@ impl Core {
             return Err(Error::State);
         }
         let mut own = actors.iter().flatten();
-        let with_starts = own.any(|actor| matches!(actor.work, Work::Async(..)));
+        let with_starts = own
+            .clone()
+            .any(|actor| matches!(actor.work, Work::Async(..)));
         self.inbox.make(actors.len(), with_starts)?;
         let begun = state.machine.begin()?;
         // Only after `begin` succeeded: a second, refused `rg_run` must not reset
@@ -412,7 +414,6 @@ impl Core {
         if !begun {
             return Ok(false);
         }
-        let mut own = actors.iter().flatten();
         self.has_own.store(own.clone().next().is_some(), Relaxed);
         let bounded = own.any(|actor| actor.listener().is_none())
             && (host || state.machine.grace().is_some());

@@ -224,10 +224,10 @@ impl Inbox {
             return Err(Error::Memory);
         }
         self.actors.make(2 * actors)?;
-        match with_starts {
-            true => self.starts.make(actors),
-            false => Ok(()),
+        if with_starts {
+            self.starts.make(actors)?;
         }
+        Ok(())
     }
 
     fn slot(&self, post: Post) -> Option<&Slot> {
@@ -245,10 +245,10 @@ impl Inbox {
             Post::Interrupt(index) => (&self.actors, index, (index << 1) | 1),
         };
         let slot = slots.get(place)?;
-        match index < MOST {
-            true => Ok((slot, post.number())),
-            false => Err(Error::Invalid),
+        if index >= MOST {
+            return Err(Error::Invalid);
         }
+        Ok((slot, post.number()))
     }
 
     /// The slot of this number; `None`: it was not made.

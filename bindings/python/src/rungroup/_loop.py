@@ -62,12 +62,14 @@ class Coroutines:
     """The coroutine actors of a run in the caller's loop, which outlives the run."""
 
     run: Run
+    loop: asyncio.AbstractEventLoop
     context: contextvars.Context | None = None
     #: Of the thread of the loop.
     thread_id = 0
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.loop = loop
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        if loop is not None:  # else `prepare` makes one
+            self.loop = loop
         #: Is called in the loop when some have returned: once a turn of the loop, since
         #: it costs more than a return, and many return at once.
         self.returned: Callable[[], None] = lambda: None
@@ -99,9 +101,7 @@ class Coroutines:
             self.run.interrupted(actor)
 
     def cancel(self, actor: Actor) -> None:
-        # By way of the loop's queue twice: the first steps of the tasks are queued
-        # when `start_tasks` is called. A task that is cancelled before its first step
-        # never begins, and would break rule 3.
+        # There may be no task yet: `start_tasks` is on its way to the loop.
         self.call(self.soon, lambda: self.tasks[actor].cancel())
 
     def leave(self) -> None:
@@ -117,7 +117,6 @@ class Coroutines:
 
     def left(self) -> str:
         """What keeps the loop from ending."""
-        assert self.loop is not None
         tasks = asyncio.all_tasks(self.loop)
         names = [getattr(t.get_coro(), "__qualname__", t.get_name()) for t in tasks]
         return f"tasks: {', '.join(names)}" if names else "its end"
@@ -125,7 +124,7 @@ class Coroutines:
     def stack(self, actor: Actor, frames: Mapping[int, FrameType]) -> str:
         """Where a coroutine is, as a traceback's text."""
         task = self.tasks.get(actor)
-        if task is None or self.loop is None:
+        if task is None:
             return ""
         if asyncio.current_task(self.loop) is task and self.thread_id in frames:
             return "".join(traceback.format_stack(frames[self.thread_id])[-FRAMES:])
@@ -136,7 +135,6 @@ class Coroutines:
         return text
 
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
-        assert self.loop is not None
         try:
             self.loop.call_soon_threadsafe(function, *arguments, context=self.context)
         except RuntimeError:  # closed by the caller, who did not wait for the run
@@ -146,7 +144,6 @@ class Coroutines:
 
     def start_tasks(self) -> None:
         self.thread_id = threading.get_ident()
-        assert self.loop is not None
         for actor in self.actors():
             task = self.loop.create_task(self.execute(actor), name=actor.name)
             self.tasks[actor] = task
@@ -174,7 +171,6 @@ class Coroutines:
         else:
             outcome = actor.raised(asyncio.CancelledError())
         if self.turn is None:
-            assert self.loop is not None
             self.turn = self.loop.call_soon(self.turned)
         self.reported(self.run.returned(actor, *outcome))
 
@@ -183,11 +179,12 @@ class Coroutines:
         self.returned()
 
     def soon(self, function: Callable[..., object], *arguments: Any) -> None:
-        assert self.loop is not None
+        """After what is queued: the first steps of the tasks, if `start_tasks` was called
+        just now. A task that is cancelled before its first step never begins, and would
+        break rule 3."""
         self.loop.call_soon(function, *arguments)
 
     def call_interrupt(self, actor: Actor) -> None:
-        assert self.loop is not None
         result = self.run.call_interrupt(actor)
         if asyncio.iscoroutine(result):
             task = self.loop.create_task(self.await_interrupt(actor, result))
@@ -216,14 +213,12 @@ class Driven(Coroutines):
     timer: asyncio.TimerHandle | None = None
 
     def drive(self, run: Run, context: contextvars.Context) -> None:
-        assert self.loop is not None
         self.run = run
         # Not now, nor when the descriptor says so: the tasks are to take their first
         # steps before one is cancelled (rule 3).
         self.loop.call_soon(self.listen, run.start(context))
 
     def listen(self, step: int) -> None:
-        assert self.loop is not None
         self.loop.add_reader(self.run.wakes, self.advance)
         self.advance(step)
 
@@ -235,10 +230,9 @@ class Driven(Coroutines):
         function(*arguments)
 
     def cancel(self, actor: Actor) -> None:
-        self.tasks[actor].cancel()
+        self.tasks[actor].cancel()  # see `drive`: its first step was before
 
     def advance(self, step: int | None = None) -> None:
-        assert self.loop is not None
         run = self.run
         if run.over:
             return
@@ -287,7 +281,6 @@ class OwnLoop(Coroutines):
     def work(self, context: contextvars.Context) -> None:
         with self.run.gate:
             pass
-        assert self.loop is not None
         asyncio.set_event_loop(self.loop)
         stay: asyncio.Task[None] | None = None
         try:
