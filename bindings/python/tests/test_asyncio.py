@@ -390,6 +390,33 @@ def test_context_variables():
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("threads", [0, 1])
+def test_an_interrupt_has_the_callers_context_variables(threads):
+    variable = contextvars.ContextVar("variable")
+    seen = []
+
+    async def main():
+        variable.set("outer")
+        stop = asyncio.Event()
+
+        async def ends():
+            variable.set("inner")
+
+        def interrupt():
+            seen.append(variable.get())
+            stop.set()
+
+        group = Group()
+        group.add(ends)
+        group.add(stop.wait, interrupt)
+        for _ in range(threads):
+            group.add(lambda stop: stop.wait())
+        await group.run_async()
+
+    asyncio.run(main())
+    assert seen == ["outer"]
+
+
 def test_many_cancelled_at_once():
     async def main():
         groups = [Group() for _ in range(100)]

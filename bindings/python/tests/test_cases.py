@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import logging
 import os
+import selectors
 import signal
 import subprocess
 import sys
@@ -287,6 +288,54 @@ def test_a_loop_that_looks_at_descriptors_before_its_queue():
         loop.run_until_complete(group.run_async())
     loop.close()
     assert begun == [True, True]
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_a_task_that_somebody_cancels_before_its_first_step(threads):
+    class Loop(asyncio.SelectorEventLoop):
+        def create_task(self, coroutine, **options):
+            task = super().create_task(coroutine, **options)
+            if options.get("name") == "never":
+                task.cancel()
+            return task
+
+    async def waits():
+        await asyncio.Event().wait()
+
+    group = Group()
+    group.add(waits, name="waits")
+    group.add(waits, name="never")
+    for _ in range(threads):
+        group.add(lambda stop: stop.wait(), name="thread")
+    loop = Loop()
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(group.run_async())
+    loop.close()
+    assert group.cause.actor == "never"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks need Python 3.12")
+@pytest.mark.parametrize("threads", [0, 1])
+def test_eager_tasks_that_return_at_once(threads):
+    async def returns():
+        pass
+
+    async def main():
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        watched = len(selector.get_map())
+        for _ in range(3):
+            group = Group()
+            group.add(returns)
+            group.add(returns)
+            for _ in range(threads):
+                group.add(lambda stop: stop.wait(), name="thread")
+            await group.run_async()
+        assert len(selector.get_map()) == watched, "a descriptor is left in the loop"
+
+    selector = selectors.DefaultSelector()
+    loop = asyncio.SelectorEventLoop(selector)
+    loop.run_until_complete(main())
+    loop.close()
 
 
 def test_a_busy_loop_keeps_no_thread_from_being_told():

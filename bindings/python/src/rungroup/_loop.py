@@ -12,7 +12,6 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from . import _ffi
 from ._actor import Actor
 from ._run import FRAMES, join, spawn
 
@@ -74,12 +73,10 @@ class Coroutines:
         #: it costs more than a return, and many return at once.
         self.returned: Callable[[], None] = lambda: None
         self.turn: asyncio.Handle | None = None
-        self.tasks: dict[Actor, asyncio.Task[Any]] = {}
-        #: Of actors and of interrupts that run.
-        self.pending: set[asyncio.Future[Any]] = set()
-
-    def reported(self, woken: int) -> None:
-        """In the loop, after each report to the library."""
+        #: Of actors that have not returned.
+        self.tasks: dict[Actor, asyncio.Task[None]] = {}
+        #: Of interrupts that have not.
+        self.interrupts: set[asyncio.Task[None]] = set()
 
     def prepare(self, run: Run, context: contextvars.Context) -> None:
         """Before the start: gets what may not be had. On the driver's thread."""
@@ -93,16 +90,12 @@ class Coroutines:
     def interrupt(self, actor: Actor) -> None:
         """Has one interrupted in the loop. On the driver's thread."""
         if actor.interrupt is not None:
-            self.call(self.soon, self.call_interrupt, actor)
+            self.soon(self.call_interrupt, actor)
         else:
-            self.cancel(actor)
+            self.soon(self.cancel, actor)
             # Not when it is done: a loop that is busy would hold up the interrupts of
             # all others.
             self.run.interrupted(actor)
-
-    def cancel(self, actor: Actor) -> None:
-        # There may be no task yet: `start_tasks` is on its way to the loop.
-        self.call(self.soon, lambda: self.tasks[actor].cancel())
 
     def leave(self) -> None:
         """The run is over, or does not begin. On the driver's thread."""
@@ -140,55 +133,69 @@ class Coroutines:
         except RuntimeError:  # closed by the caller, who did not wait for the run
             pass
 
+    def soon(self, function: Callable[[Actor], object], actor: Actor) -> None:
+        """In the loop, after what is queued by then: the first steps of the tasks, if
+        `start_tasks` was called just now. A task that is cancelled before its first step
+        never begins, and would break rule 3."""
+        self.call(self.loop.call_soon, function, actor)
+
     # ---- in the loop ----
 
     def start_tasks(self) -> None:
         self.thread_id = threading.get_ident()
         for actor in self.actors():
             task = self.loop.create_task(self.execute(actor), name=actor.name)
-            self.tasks[actor] = task
-            self.pending.add(task)
-            task.add_done_callback(partial(self.done, actor))
+            if not task.done():  # else it was an eager one, and has returned
+                self.tasks[actor] = task
+        self.loop.call_soon(self.look_for_cancelled)
 
-    async def execute(self, actor: Actor) -> tuple[int, bytes | None]:
+    def look_for_cancelled(self) -> None:
+        """Somebody may have cancelled tasks before their first step: they never run."""
+        for actor, task in tuple(self.tasks.items()):
+            if task.done():
+                self.done(actor, *self.cancelled(actor, asyncio.CancelledError()))
+
+    async def execute(self, actor: Actor) -> None:
         try:
             arguments = (self.run.stop,) if actor.takes_stop else ()
-            return actor.returned(await actor.execute(*arguments))
-        except asyncio.CancelledError:
+            outcome = actor.returned(await actor.execute(*arguments))
+        except asyncio.CancelledError as error:
+            outcome = self.cancelled(actor, error)
+        except GeneratorExit:  # the loop was closed, and its tasks were thrown away
             raise
         except BaseException as error:
             # SystemExit and KeyboardInterrupt too: a task that raises them ends the
             # loop, under all other actors.
-            return actor.raised(error)
+            outcome = actor.raised(error)
+        self.done(actor, *outcome)
 
-    def done(self, actor: Actor, task: asyncio.Task[tuple[int, bytes | None]]) -> None:
-        self.pending.discard(task)
-        outcome: tuple[int, bytes | None]
-        if not task.cancelled():
-            outcome = task.result()
-        elif self.run.stop.is_set():  # as it was told to
-            outcome = 0, b"cancelled"
-        else:
-            outcome = actor.raised(asyncio.CancelledError())
+    def cancelled(
+        self, actor: Actor, error: asyncio.CancelledError
+    ) -> tuple[int, bytes | None]:
+        if self.run.stop.is_set():  # as it was told to
+            return 0, b"cancelled"
+        return actor.raised(error)
+
+    def done(self, actor: Actor, code: int, message: bytes | None) -> None:
+        self.tasks.pop(actor, None)
+        self.run.returned(actor, code, message)
         if self.turn is None:
             self.turn = self.loop.call_soon(self.turned)
-        self.reported(self.run.returned(actor, *outcome))
 
     def turned(self) -> None:
         self.turn = None
         self.returned()
 
-    def soon(self, function: Callable[..., object], *arguments: Any) -> None:
-        """After what is queued: the first steps of the tasks, if `start_tasks` was called
-        just now. A task that is cancelled before its first step never begins, and would
-        break rule 3."""
-        self.loop.call_soon(function, *arguments)
+    def cancel(self, actor: Actor) -> None:
+        task = self.tasks.get(actor)
+        if task is not None:
+            task.cancel()
 
     def call_interrupt(self, actor: Actor) -> None:
         result = self.run.call_interrupt(actor)
         if asyncio.iscoroutine(result):
             task = self.loop.create_task(self.await_interrupt(actor, result))
-            self.pending.add(task)
+            self.interrupts.add(task)
             task.add_done_callback(partial(self.interrupted, actor))
         else:
             self.interrupted(actor)
@@ -203,8 +210,8 @@ class Coroutines:
 
     def interrupted(self, actor: Actor, task: asyncio.Task[Any] | None = None) -> None:
         if task is not None:
-            self.pending.discard(task)
-        self.reported(self.run.interrupted(actor))
+            self.interrupts.discard(task)
+        self.run.interrupted(actor)
 
 
 class Driven(Coroutines):
@@ -222,15 +229,11 @@ class Driven(Coroutines):
         self.loop.add_reader(self.run.wakes, self.advance)
         self.advance(step)
 
-    def reported(self, woken: int) -> None:
-        if woken & _ffi.RG_DRIVE_WAKE:  # rather than when the descriptor says so
-            self.advance()
-
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
         function(*arguments)
 
-    def cancel(self, actor: Actor) -> None:
-        self.tasks[actor].cancel()  # see `drive`: its first step was before
+    def soon(self, function: Callable[[Actor], object], actor: Actor) -> None:
+        function(actor)  # see `drive`: the first steps were before
 
     def advance(self, step: int | None = None) -> None:
         run = self.run
@@ -303,5 +306,5 @@ class OwnLoop(Coroutines):
 
     async def stay(self) -> None:
         await self.over
-        while self.pending:
-            await asyncio.wait(self.pending)
+        while self.tasks or self.interrupts:
+            await asyncio.wait({*self.tasks.values(), *self.interrupts})

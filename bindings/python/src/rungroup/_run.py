@@ -231,18 +231,15 @@ class Run:
 
     # ---- what happens to actors ----
 
-    def returned(self, actor: Actor, code: int, message: bytes | None) -> int:
+    def returned(self, actor: Actor, code: int, message: bytes | None) -> None:
         if self.over:  # nobody looks any more
             log_exception(actor.exception, f"{_ffi.text(message)}, after the run")
-        pointer = self.handle.pointer
-        woken: int = lib.rg_drive_return(pointer, actor.index, code, message)
+        lib.rg_drive_return(self.handle.pointer, actor.index, code, message)
         self.stop._set()  # whichever returns, the group is stopping
-        return woken
 
-    def interrupted(self, actor: Actor) -> int:
+    def interrupted(self, actor: Actor) -> None:
         said = describe(actor.complaint)
-        woken: int = lib.rg_drive_interrupted(self.handle.pointer, actor.index, said)
-        return woken
+        lib.rg_drive_interrupted(self.handle.pointer, actor.index, said)
 
     def call_interrupt(self, actor: Actor) -> Any:
         if actor.interrupt is None:
