@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Callable
 from ctypes import (
     CDLL,
     CFUNCTYPE,
@@ -253,11 +254,17 @@ class Handle:
         if not self.pointer:
             raise MemoryError("no memory for a group")
 
-    def __del__(self) -> None:
+    # The module's names may be gone by then, if the interpreter ends.
+    def __del__(
+        self,
+        finalizing: Callable[[], bool] = sys.is_finalizing,
+        process: type[Process] = Process,
+        free: Callable[[int], None] = lib.rg_free,
+    ) -> None:
         pointer = getattr(self, "pointer", None)
-        if pointer and not self.running and not sys.is_finalizing():
-            if self.pid == Process.id:
-                lib.rg_free(pointer)
+        if pointer and not self.running and not finalizing():
+            if self.pid == process.id:
+                free(pointer)
 
 
 def text(value: bytes | None) -> str:
