@@ -88,10 +88,12 @@ static int over;
 
 static void *add_until_over(void *group) {
     gate_pass(&entered);
+    /* On a busy machine the run begins late: each that is added by then is a thread. */
     while (!__atomic_load_n(&over, __ATOMIC_SEQ_CST)) {
-        int added = rg_add(group, return_seven, rg_interrupt_none, NULL);
-        CHECK(added == 0 || added == RG_ESTATE);
-        rg_actor_count(group);
+        if (rg_actor_count(group) < 1000) {
+            int added = rg_add(group, return_seven, rg_interrupt_none, NULL);
+            CHECK(added == 0 || added == RG_ESTATE);
+        }
     }
     return NULL;
 }
