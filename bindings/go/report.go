@@ -89,15 +89,9 @@ func (g *group) report() *Report {
 	if report.Finished {
 		report.Err = g.err
 	}
-	report.Actors = g.actorReports()
-	return report
-}
-
-// actorReports asks it for the actors alone. With the lock.
-func (g *group) actorReports() []ActorReport {
-	reports := make([]ActorReport, len(g.actors))
-	for i := range reports {
-		to := &reports[i]
+	report.Actors = make([]ActorReport, len(g.actors))
+	for i := range report.Actors {
+		to := &report.Actors[i]
 		*to = g.lib.actor(i)
 		if to.State >= StateReturned {
 			to.Err = g.errorOf(i, to.Code)
@@ -112,7 +106,7 @@ func (g *group) actorReports() []ActorReport {
 			to.InterruptStack = g.stacks["interrupt "+g.number(i)]
 		}
 	}
-	return reports
+	return report
 }
 
 // String returns the report for people: who ended the group and why, a line an

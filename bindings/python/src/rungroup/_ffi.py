@@ -6,7 +6,6 @@ those in `KEEP_THE_GIL`.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from collections.abc import Callable
@@ -277,16 +276,10 @@ def encode(value: str) -> bytes:
     return value.encode("utf-8", "replace").replace(b"\0", b" ")
 
 
-def pointer_class() -> type[c_void_p]:
-    class Pointer(ctypes.c_void_p):
-        """An `rg_group *`: pass it to ctypes as it is, and `int(pointer)` to cffi."""
+class Pointer(c_void_p):
+    """An `rg_group *`: pass it to ctypes as it is, and `int(pointer)` to cffi."""
 
-        def __int__(self) -> int:
-            return self.value or 0
+    def __int__(self) -> int:
+        return self.value or 0
 
-        __index__ = __int__
-
-    return Pointer
-
-
-Pointer = pointer_class()
+    __index__ = __int__

@@ -130,8 +130,8 @@ class Run:
         #: Are called when it has begun, and when it has ended.
         self.begun: Callable[[], None] = lambda: None
         self.ended: list[Callable[[], None]] = []
-        #: Whoever takes the ticket decides whether the run begins.
-        self.ticket = [None]
+        #: Whoever takes it decides whether the run begins.
+        self.ticket = threading.Lock()
         self.driver: threading.Thread | None = None
         #: Held until every thread is there; each hands it on.
         self.gate = threading.Lock()
@@ -163,11 +163,7 @@ class Run:
 
     def take_ticket(self) -> bool:
         """Whether the caller is the first to ask: it decides whether the run begins."""
-        try:
-            self.ticket.pop()
-        except IndexError:
-            return False
-        return True
+        return self.ticket.acquire(blocking=False)
 
     def drive(self, context: contextvars.Context) -> None:
         """The driver of all but `run_async` of nothing but coroutines."""
