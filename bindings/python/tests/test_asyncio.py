@@ -125,6 +125,35 @@ def test_a_cancel_scope_is_delivered_until_the_end(threads, signalled):
     asyncio.run(main())
 
 
+def test_a_server_that_sends_itself_its_signal_again_as_it_ends():
+    """Its Ctrl-C, which asyncio.run takes for a cancellation, is the first."""
+    tidied = []
+
+    async def main():
+        caller = asyncio.current_task()
+        group = Group()
+
+        async def serves():
+            caller.cancel()
+
+        async def tidies():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                tidied.append(True)
+
+        group.add(tidies)
+        group.add(serves)
+        group.add_signals()
+        await group.run_async()
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(main())
+    assert tidied == [True]
+
+
 def test_second_cancel_gives_up():
     async def main():
         group = Group()

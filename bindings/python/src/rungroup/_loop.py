@@ -150,9 +150,11 @@ class Coroutines:
         self.loop.call_soon(self.look_for_cancelled)
 
     def look_for_cancelled(self) -> None:
-        """Somebody may have cancelled tasks before their first step: they never run."""
+        """A task that somebody has cancelled before its first step never begins its
+        `execute`, which would have posted its return."""
         for actor, task in tuple(self.tasks.items()):
             if task.done():
+                del self.tasks[actor]
                 self.done(actor, *self.cancelled(actor, asyncio.CancelledError()))
 
     async def execute(self, actor: Actor) -> None:
@@ -167,7 +169,11 @@ class Coroutines:
             # SystemExit and KeyboardInterrupt too: a task that raises them ends the
             # loop, under all other actors.
             outcome = actor.raised(error)
-        self.done(actor, *outcome)
+        self.tasks.pop(actor, None)
+        # Not now: in its last step it may have cancelled the caller, as a server does
+        # that sends itself its Ctrl-C again. If the group stopped first, the caller would
+        # take that for the second Ctrl-C, and give up.
+        self.loop.call_soon(self.done, actor, *outcome)
 
     def cancelled(
         self, actor: Actor, error: asyncio.CancelledError
@@ -177,7 +183,6 @@ class Coroutines:
         return actor.raised(error)
 
     def done(self, actor: Actor, code: int, message: bytes | None) -> None:
-        self.tasks.pop(actor, None)
         self.run.returned(actor, code, message)
         if self.turn is None:
             self.turn = self.loop.call_soon(self.turned)
