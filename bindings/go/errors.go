@@ -67,6 +67,7 @@ type reasoned struct {
 
 func (e *reasoned) Error() string { return e.reason }
 func (e *reasoned) Unwrap() error { return e.kind }
+func (e *reasoned) Code() int     { return e.kind.Code() }
 
 // PanicError is a panic in an execute, an interrupt (rule 12) or a log handler, with
 // which [Group.Run] panics. With %+v, and in logs of log/slog, it has the stack.

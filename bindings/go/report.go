@@ -89,9 +89,15 @@ func (g *group) report() *Report {
 	if report.Finished {
 		report.Err = g.err
 	}
-	report.Actors = make([]ActorReport, len(g.actors))
-	for i := range report.Actors {
-		to := &report.Actors[i]
+	report.Actors = g.actorReports()
+	return report
+}
+
+// actorReports asks it for the actors alone. With the lock.
+func (g *group) actorReports() []ActorReport {
+	reports := make([]ActorReport, len(g.actors))
+	for i := range reports {
+		to := &reports[i]
 		*to = g.lib.actor(i)
 		if to.State >= StateReturned {
 			to.Err = g.errorOf(i, to.Code)
@@ -106,7 +112,7 @@ func (g *group) report() *Report {
 			to.InterruptStack = g.stacks["interrupt "+g.number(i)]
 		}
 	}
-	return report
+	return reports
 }
 
 // String returns the report for people: who ended the group and why, a line an

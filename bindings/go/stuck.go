@@ -32,7 +32,7 @@ func (g *group) number(index int) string {
 // itself. With the lock.
 func (g *group) stuckError() error {
 	stuck := &StuckError{Cause: g.cause}
-	for _, actor := range g.report().Actors {
+	for _, actor := range g.actorReports() {
 		if actor.StuckExecute || actor.StuckInterrupt || actor.StuckThread {
 			stuck.Actors = append(stuck.Actors, actor)
 		}

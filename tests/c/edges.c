@@ -88,7 +88,8 @@ static int over;
 
 static void *add_until_over(void *group) {
     gate_pass(&entered);
-    /* On a busy machine the run begins late: each that is added by then is a thread. */
+    /* On a busy machine the run begins late, and every actor that was added by then
+     * becomes a thread. */
     while (!__atomic_load_n(&over, __ATOMIC_SEQ_CST)) {
         if (rg_actor_count(group) < 1000) {
             int added = rg_add(group, return_seven, rg_interrupt_none, NULL);
