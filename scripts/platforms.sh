@@ -24,16 +24,16 @@ lint() {
 passed=0 failed=0
 
 try() { # what, command...
-    local what=$1 log
+    local what=$1 log began=$SECONDS
     log=$(mktemp)
     shift
     if "$@" >"$log" 2>&1; then
         passed=$((passed + 1))
-        echo "ok $what"
+        echo "ok $what: $((SECONDS - began)) s"
     else
         failed=$((failed + 1))
-        echo "FAILED $what"
-        grep -a FAIL "$log" || true
+        echo "FAILED $what: $((SECONDS - began)) s"
+        grep -a -B 3 FAIL "$log" || true # what failed is said before
         tail -n 20 "$log"
     fi
     rm "$log"

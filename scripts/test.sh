@@ -13,13 +13,14 @@ status=0
 env --default-signal ctest --test-dir "$out" --parallel "$(nproc)" --output-on-failure \
     --no-tests=error ${1:+--tests-regex "$1"} || status=$?
 
-# What was left out, by whom; and the sum.
+# What was left out, by whom; what failed within a check; and the sum.
 awk '
-    /^[0-9]+\/[0-9]+ Testing: / { name = substr($0, index($0, ": ") + 2); sum = 0 }
+    /^[0-9]+\/[0-9]+ Testing: / { name = substr($0, index($0, ": ") + 2); sum = 0; why = "" }
     /^SKIPPED|[Ss]kipped:|left out/ { print name ": " $0 }
     match($0, /[0-9]+ passed/) { sum += substr($0, RSTART, RLENGTH - 7) }
     /^Test Passed/ { passed += sum > 1 ? sum : 1 }
-    /^Test Failed|^Test timed out|^Unable to find executable/ { failed++ }
+    /^FAIL|^--- FAIL|[.][.][.] FAILED$|: not so: |^watchdog: |^HANG / { why = why name ": " $0 "\n" }
+    /^Test Failed|^Test timed out|^Unable to find executable/ { failed++; printf "%s", why }
     END { printf "%d passed, %d failed\n", passed, failed }
 ' "$out/Testing/Temporary/LastTest.log"
 exit "$status"

@@ -183,6 +183,8 @@ static int wait_for_stop(void *group) { return rg_wait_stop(group, -1) < 0; }
 static void all_end_at_once(void) {
     size_t heap = 0;
     for (int i = 0; i < 3000; i++) {
+        if (i % 500 == 0)
+            alarm(60);
         if (i == 500)
             heap = mallinfo2().uordblks;
         rg_group *group = rg_new();
