@@ -67,7 +67,6 @@ type reasoned struct {
 
 func (e *reasoned) Error() string { return e.reason }
 func (e *reasoned) Unwrap() error { return e.kind }
-func (e *reasoned) Code() int     { return e.kind.Code() }
 
 // PanicError is a panic in an execute, an interrupt (rule 12) or a log handler, with
 // which [Group.Run] panics. With %+v, and in logs of log/slog, it has the stack.
@@ -78,9 +77,7 @@ type PanicError struct {
 }
 
 // Error names the actor and the value.
-func (e *PanicError) Error() string {
-	return fmt.Sprintf("%s panicked: %v", e.where(), e.Value)
-}
+func (e *PanicError) Error() string { return fmt.Sprintf("%s panicked: %v", e.where(), e.Value) }
 
 func (e *PanicError) where() string {
 	if e.Actor == "" {
@@ -134,9 +131,8 @@ func (e *ActorError) Error() string {
 	return text
 }
 
-// StuckError is what [Group.Run] returns when the grace is over and some actors
-// have not ended (rule 10). What these still use must live on: leave the
-// process by [os.Exit].
+// StuckError is what [Group.Run] returns when the grace is over and some actors have not
+// ended (rule 10). What these still use must live on: leave the process by [os.Exit].
 type StuckError struct {
 	Actors []ActorReport // the stuck ones, in order of addition
 	Cause  error         // the error that ended the group; it may be nil
@@ -144,8 +140,7 @@ type StuckError struct {
 
 // Error names the stuck actors, which of their functions is stuck, and where.
 func (e *StuckError) Error() string {
-	text := "the grace was over, and these had not returned:"
-	separator := " "
+	var stuck []string
 	for _, actor := range e.Actors {
 		var parts []string
 		if actor.StuckExecute {
@@ -157,9 +152,9 @@ func (e *StuckError) Error() string {
 		if actor.StuckThread {
 			parts = append(parts, "the end of its thread")
 		}
-		text += fmt.Sprintf("%s%q (%s)", separator, actor.Name, strings.Join(parts, "; "))
-		separator = ", "
+		stuck = append(stuck, fmt.Sprintf("%q (%s)", actor.Name, strings.Join(parts, "; ")))
 	}
+	text := "the grace was over, and these had not returned: " + strings.Join(stuck, ", ")
 	if e.Cause != nil {
 		text += fmt.Sprintf("; the group was ended by: %v", e.Cause)
 	}
@@ -181,15 +176,12 @@ func codeOf(err error) (code int) {
 	if err == nil {
 		return 0
 	}
-	defer func() {
-		if recover() != nil { // a method of a typed nil, for example
-			code = 1
-		}
-	}()
-	if code, found := findCode(err); found {
-		return code
+	code = 1
+	defer func() { _ = recover() }() // of a method of a typed nil, for example
+	if found, ok := findCode(err); ok {
+		code = found
 	}
-	return 1
+	return code
 }
 
 // findCode is errors.As for two methods, which costs an actor's goroutine more

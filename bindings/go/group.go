@@ -42,6 +42,7 @@ type group struct {
 	journal  *journal
 	release  func() // ends what listens for the library's actors
 	caused   bool
+	told     bool // stops is closed
 	cause    error
 	stopsAt  time.Time                  // when Run saw the cause
 	stacks   map[string]string          // of actors, when the grace was over
@@ -128,10 +129,9 @@ func (g *group) AddContext(parent context.Context, name string, execute func(con
 }
 
 func contextActor(parent context.Context, execute func(context.Context) error) (func() error, func(error), error) {
-	switch {
-	case parent == nil:
+	if parent == nil {
 		return nil, nil, nilArgument("parent")
-	case execute == nil:
+	} else if execute == nil {
 		return nil, nil, nilArgument("execute")
 	}
 	ctx, cancel := context.WithCancelCause(parent)
@@ -155,10 +155,9 @@ func (g *group) add(op, name string, execute func() error, interrupt func(error)
 }
 
 func checkFunctions(execute func() error, interrupt func(error)) error {
-	switch {
-	case execute == nil:
+	if execute == nil {
 		return nilArgument("execute")
-	case interrupt == nil:
+	} else if interrupt == nil {
 		return nilArgument("interrupt")
 	}
 	return nil
@@ -175,13 +174,12 @@ func (g *group) open() (err error) {
 	return err
 }
 
-// AddSignals adds an actor, named "signals", that returns a [*SignalError] when
-// the process receives one of the signals; none given means SIGINT and SIGTERM.
-// It keeps to rule 16: it listens from before the first execute until Run
-// returns; an ignored signal stays ignored (nohup); a SIGTERM that comes again is
-// absorbed; a second Ctrl-C kills, if it comes 250 ms or more after the first.
-// Until then the signals are the group's alone: a channel of [signal.Notify] for
-// them receives nothing.
+// AddSignals adds an actor, named "signals", that returns a [*SignalError] when the
+// process receives one of the signals; none given means SIGINT and SIGTERM. It keeps to
+// rule 16: it listens from before the first execute until Run returns; an ignored signal
+// stays ignored (nohup); a SIGTERM that comes again is absorbed; a second Ctrl-C kills,
+// if it comes 250 ms or more after the first. Until then the signals are the group's
+// alone: a channel of [signal.Notify] for them receives nothing.
 //
 // It panics with a [*UsageError] for a signal that cannot be caught or that
 // means a fault of the program, and if the group runs or has run.
@@ -273,12 +271,8 @@ func (g *group) Stopping() <-chan struct{} {
 
 // closeStops is called with the lock.
 func (g *group) closeStops() {
-	if g.stops == nil {
-		return
-	}
-	select {
-	case <-g.stops:
-	default:
+	if g.stops != nil && !g.told {
 		close(g.stops)
+		g.told = true
 	}
 }

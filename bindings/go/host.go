@@ -2,7 +2,8 @@
 
 package rungroup
 
-// #include "native.h"
+// #include "rungroup.h"
+// int go_host_add(rg_group *group, const char *name, uintptr_t handle);
 import "C"
 
 import (

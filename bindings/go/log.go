@@ -2,7 +2,8 @@
 
 package rungroup
 
-// #include "native.h"
+// #include "rungroup.h"
+// int go_observe_group(rg_group *group, uintptr_t handle);
 import "C"
 
 import (
@@ -47,7 +48,7 @@ func (g *group) openJournal() *journal {
 	room := 7*len(g.actors) + 4 // as many as there can be
 	j := &journal{group: g, stopping: -1, records: make(chan slog.Record, room), done: make(chan struct{})}
 	j.handle = cgo.NewHandle(j)
-	g.lib.observe(uintptr(j.handle))
+	C.go_observe_group(g.lib.group, C.uintptr_t(j.handle))
 	go j.write(g.logger)
 	return j
 }

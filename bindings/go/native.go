@@ -2,7 +2,7 @@
 
 package rungroup
 
-// #include "native.h"
+// #include "rungroup.h"
 import "C"
 
 import (
@@ -103,13 +103,11 @@ func (l *library) addSignals(signals []C.int) error {
 	return ask(func() C.int { return C.rg_add_signals(l.group, unsafe.SliceData(signals), C.size_t(len(signals))) })
 }
 
-func (l *library) addSystemd() error {
-	return ask(func() C.int { return C.rg_add_systemd(l.group) })
-}
-func (l *library) begin() error   { return ask(func() C.int { return C.rg_drive_begin(l.group) }) }
-func (l *library) count() int     { return int(C.rg_actor_count(l.group)) }
-func (l *library) stop(code int)  { C.rg_stop(l.group, C.int(code)) }
-func (l *library) stopping() bool { return C.rg_stopping(l.group) == 1 }
+func (l *library) addSystemd() error { return ask(func() C.int { return C.rg_add_systemd(l.group) }) }
+func (l *library) begin() error      { return ask(func() C.int { return C.rg_drive_begin(l.group) }) }
+func (l *library) count() int        { return int(C.rg_actor_count(l.group)) }
+func (l *library) stop(code int)     { C.rg_stop(l.group, C.int(code)) }
+func (l *library) stopping() bool    { return C.rg_stopping(l.group) == 1 }
 
 // Steps, which are what Run does next.
 const (
@@ -198,8 +196,6 @@ func listens() (signals []os.Signal) {
 	return signals
 }
 
-func (l *library) observe(handle uintptr) { C.go_observe_group(l.group, C.uintptr_t(handle)) }
-
 func (l *library) actor(index int) ActorReport {
 	r := C.rg_actor_report{size: C.sizeof_rg_actor_report}
 	C.rg_get_report(l.group, C.size_t(index), &r)
@@ -218,14 +214,12 @@ func (l *library) actor(index int) ActorReport {
 func (l *library) summary() *Report {
 	s := C.rg_summary{size: C.sizeof_rg_summary}
 	C.rg_get_summary(l.group, &s)
-	report := &Report{
+	return &Report{
 		Code: int(s.code), Finished: s.finished != 0, Stopped: s.stopping != 0,
 		Cause: int(s.cause_index), CauseCode: int(s.cause_code), Message: C.GoString(s.cause_message),
 		StoppingAfter: time.Duration(s.stopping_ns), Duration: time.Duration(s.end_ns),
 		text: l.format(C.RG_FORMAT_TEXT), trace: l.format(C.RG_FORMAT_TRACE),
 	}
-	runtime.KeepAlive(l)
-	return report
 }
 
 func (l *library) format(format C.int) string {

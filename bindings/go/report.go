@@ -49,9 +49,8 @@ type ActorReport struct {
 	Err     error
 	Code    int
 	Message string
-	// InterruptErr is what went wrong in its interrupt: a [*PanicError], or
-	// [ErrExited]; nil for an actor of C code. Complaint is its text, or what C
-	// code said.
+	// InterruptErr is what went wrong in its interrupt: a [*PanicError], or [ErrExited];
+	// nil for an actor of C code. Complaint is its text, or what C code said.
 	InterruptErr error
 	Complaint    string
 	// StuckExecute and StuckInterrupt are which functions had not returned when
@@ -115,9 +114,8 @@ func (g *group) actorReports() []ActorReport {
 	return reports
 }
 
-// String returns the report for people: who ended the group and why, a line an
-// actor, with a bar for its time to stop, the stuck ones named first; and the
-// stacks of panics.
+// String returns the report for people: who ended the group and why, a line an actor,
+// with a bar for its time to stop, the stuck ones named first; and the stacks of panics.
 func (report *Report) String() string {
 	var text strings.Builder
 	text.WriteString(report.text)
@@ -131,6 +129,5 @@ func (report *Report) String() string {
 	return text.String()
 }
 
-// Trace returns the report as JSON in the trace event form, which trace viewers
-// open.
+// Trace returns the report as JSON in the trace event form, which trace viewers open.
 func (report *Report) Trace() string { return report.trace }

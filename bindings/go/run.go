@@ -18,11 +18,10 @@ import (
 // and returns when all have returned (rules 1 to 7), with the first one's
 // error, or the error of Stop. Without actors it returns nil at once.
 //
-// It returns a [*StuckError] when a grace was over, [ErrExited] when the first
-// actor left its goroutine, an [*ActorError] when it was one of C code's;
-// [ErrState] at once if the group runs or has run, also when one of its own
-// actors calls it; [ErrSpawn] or [ErrMemory] if nothing could be started, and
-// the group may be run again.
+// It returns a [*StuckError] when a grace was over, [ErrExited] when the first actor left
+// its goroutine, an [*ActorError] when it was one of C code's; [ErrState] at once if the
+// group runs or has run, also when one of its own actors calls it; [ErrSpawn] or
+// [ErrMemory] if nothing could be started, and the group may be run again.
 //
 // If an execute or an interrupt panics, the panic is printed at once, the others
 // are stopped in order, and then Run panics, with the first [*PanicError]; see
@@ -43,10 +42,10 @@ func (g *Group) Run() error {
 }
 
 // begin starts the library's part of the run.
-func (g *group) begin() error {
+func (g *group) begin() (err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.open(); err != nil {
+	if err = g.open(); err != nil {
 		return err
 	}
 	if g.id != 0 {
@@ -54,20 +53,18 @@ func (g *group) begin() error {
 	}
 	var news *os.File // of actors that the library runs
 	if g.shared {
-		var err error
 		if news, err = g.lib.news(); err != nil {
 			return err
 		}
 	}
-	journal := g.openJournal()
-	if err := g.lib.begin(); err != nil {
-		journal.close(0)
+	g.journal = g.openJournal()
+	if err = g.lib.begin(); err != nil {
+		g.journal.close(0)
 		news.Close()
 		return err
 	}
 	g.id = runs.Add(1)
 	g.wake = make(chan struct{}, 1)
-	g.journal = journal
 	g.release = g.listen(news)
 	return nil
 }
@@ -77,13 +74,12 @@ var runs atomic.Int64 // of this process
 // start starts a goroutine for each actor that is Go's.
 func (g *group) start() {
 	for i := range g.actors {
-		if g.actors[i].execute == nil {
-			continue
+		if a := &g.actors[i]; a.execute != nil {
+			if g.graced {
+				a.labels = g.labelled(i)
+			}
+			go g.execute(i)
 		}
-		if g.graced {
-			g.actors[i].labels = g.labelled(i)
-		}
-		go g.execute(i)
 	}
 }
 
@@ -97,17 +93,16 @@ func (g *group) drive(step int) {
 	}()
 	early := false
 	for ; step != stepFinish; step = g.lib.next() {
-		switch step {
-		case stepInterrupt:
-			g.setCause()
-			if g.graced {
-				go g.interrupt(int(g.lib.value))
-			} else {
-				g.interrupt(int(g.lib.value))
-			}
-			early = false
-		case stepWait:
+		if step == stepWait {
 			early = g.wait(time.Duration(g.lib.value), early)
+			continue
+		}
+		early = false
+		g.setCause()
+		if g.graced {
+			go g.interrupt(int(g.lib.value))
+		} else {
+			g.interrupt(int(g.lib.value))
 		}
 	}
 	g.finish()
@@ -120,17 +115,14 @@ func (g *group) execute(index int) {
 	if g.graced {
 		pprof.SetGoroutineLabels(a.labels)
 	}
-	var err error = ErrExited
 	defer func() {
-		if value := recover(); value != nil {
-			err = g.panics(g.lib.actor(index).Name, value)
-		}
-		a.err = err
-		if g.lib.returned(index, codeOf(err), message(err)) {
+		if g.lib.returned(index, codeOf(a.err), message(a.err)) {
 			g.wakeUp()
 		}
 	}()
-	err = a.execute()
+	defer g.catch(index, &a.err)
+	a.err = ErrExited
+	a.err = a.execute()
 }
 
 // interrupt calls an actor's interrupt, and posts its return likewise.
@@ -139,18 +131,22 @@ func (g *group) interrupt(index int) {
 	if g.graced { // This goroutine is the interrupt's own.
 		pprof.SetGoroutineLabels(a.labels)
 	}
-	var err error = ErrExited
 	defer func() {
-		if value := recover(); value != nil {
-			err = g.panics(g.lib.actor(index).Name, value)
-		}
-		a.interruptErr = err
-		if g.lib.interrupted(index, message(err)) {
+		if g.lib.interrupted(index, message(a.interruptErr)) {
 			g.wakeUp()
 		}
 	}()
+	defer g.catch(index, &a.interruptErr)
+	a.interruptErr = ErrExited
 	a.interrupt(g.cause)
-	err = nil
+	a.interruptErr = nil
+}
+
+// catch is deferred by an actor's goroutine, and makes an error of a panic.
+func (g *group) catch(index int, err *error) {
+	if value := recover(); value != nil {
+		*err = g.panics(g.lib.actor(index).Name, value)
+	}
 }
 
 // panics keeps the first panic for Run.
@@ -173,26 +169,24 @@ func newPanicError(actor string, value any) *PanicError {
 // the last time, but not for the library: then the timer ran on another clock,
 // that of a bubble of testing/synctest.
 func (g *group) wait(limit time.Duration, early bool) bool {
-	if limit < 0 {
-		<-g.wake
-		return false
-	}
-	if early {
+	var over <-chan time.Time // never, if there is no limit
+	switch {
+	case limit < 0:
+	case early:
 		g.lib.sleep(limit)
 		return true
-	}
-	runtime.Gosched() // An interrupt that was just started mostly returns at once:
-	select {
-	case <-g.wake:
-		return false // without the cost of a timer.
 	default:
+		runtime.Gosched()     // An interrupt that was just started mostly returns at once,
+		if len(g.wake) == 0 { // so that no timer is needed.
+			timer := time.NewTimer(limit)
+			defer timer.Stop()
+			over = timer.C
+		}
 	}
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
 	select {
 	case <-g.wake:
 		return false
-	case <-timer.C:
+	case <-over:
 		return true
 	}
 }

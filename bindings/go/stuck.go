@@ -20,8 +20,7 @@ const label = "rungroup_actor"
 
 // labelled is a context with an actor's label.
 func (g *group) labelled(index int) context.Context {
-	value := g.number(index) + " " + g.actors[index].name
-	return pprof.WithLabels(context.Background(), pprof.Labels(label, value))
+	return pprof.WithLabels(context.Background(), pprof.Labels(label, g.number(index)+" "+g.actors[index].name))
 }
 
 func (g *group) number(index int) string {
@@ -44,9 +43,8 @@ func (g *group) stuckError() error {
 }
 
 // actorStacks are the stacks of all labelled goroutines, in the form of a panic's, by
-// function and number: "execute 7.0". It takes a profile: a dump of all stacks would
-// stop the program. In its text an empty line parts goroutines of different stack or
-// label:
+// function and number: "execute 7.0". It takes a profile: a dump of all stacks would stop
+// the program. In its text an empty line parts goroutines of different stack or label:
 //
 //	1 @ 0x47a1ce 0x40b38c
 //	# labels: {"rungroup_actor":"7.0 http"}
