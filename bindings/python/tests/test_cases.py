@@ -742,6 +742,27 @@ def test_green_threads_are_asked_for(module, look, monkeypatch):
     group.run()
 
 
+def test_trio_s_loop_is_not_blocked():
+    """It is refused there, and does on a thread what it does under asyncio."""
+    pytest.importorskip("trio")
+    output = python(
+        """
+import rungroup, trio
+async def main():
+    group = rungroup.Group()
+    group.add(lambda: print("works"), lambda: None)
+    for call in (group.run, group.stop_token.wait, group.wait):
+        try:
+            call()
+        except rungroup.StateError as error:
+            print("another thread with trio" in str(error))
+    await trio.to_thread.run_sync(group.run)
+trio.run(main)
+"""
+    )
+    assert output == "True\nTrue\nTrue\nworks\n"
+
+
 # ---- what everybody writes ----
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -9,17 +10,19 @@ import threading
 from ._errors import StateError
 from ._ffi import Handle, lib
 
+#: Modules with event loops, and what of them fails on a thread that runs none.
+LOOPS = {"asyncio": "get_running_loop", "trio.lowlevel": "current_task"}
+
 
 def on_event_loop() -> bool:
     """Whether an event loop runs on this thread."""
-    asyncio = sys.modules.get("asyncio")  # which runs none if nobody has imported it
-    if asyncio is None:
-        return False
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    for module, name in LOOPS.items():
+        current = getattr(sys.modules.get(module), name, None)
+        if current is not None:  # else nobody has imported it, so that it runs none
+            with contextlib.suppress(RuntimeError):
+                current()
+                return True
+    return False
 
 
 def refuse_green_threads() -> None:
@@ -67,15 +70,16 @@ class StopToken:
 
         Returns whether it is stopping: a sleep that ends when it should.
 
-        StateError on the thread of an event loop, which it would block, and with it
-        the group's stop: there, `await stop.wait_async()`. A timeout of 0 is fine.
+        StateError on the thread of an event loop, asyncio's or trio's, which it would
+        block, and with it the group's stop: under asyncio, `await stop.wait_async()`. A
+        timeout of 0 is fine.
         """
         if self.is_set():
             return True
         if (timeout is None or timeout > 0) and on_event_loop():
             raise StateError(
                 "stop.wait() would block the event loop that runs on this thread: "
-                "use `await stop.wait_async()`"
+                "use `await stop.wait_async()` with asyncio, another thread with trio"
             )
         # What a lock can wait for is bounded; nobody waits for 292 years.
         limit = -1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
