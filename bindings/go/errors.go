@@ -177,7 +177,7 @@ func codeOf(err error) (code int) {
 		return 0
 	}
 	code = 1
-	defer func() { _ = recover() }() // of a method of a typed nil, for example
+	defer func() { _ = recover() }() // a method of a typed nil panics, for example
 	if found, ok := findCode(err); ok {
 		code = found
 	}

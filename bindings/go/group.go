@@ -35,6 +35,7 @@ type group struct {
 	native   bool          // some of these are C code's
 	stopped  error         // what Stop was given
 	stops    chan struct{} // made when it is asked for
+	told     bool          // stops is closed
 	err      error         // what Run returned
 	kept     *Report       // of a group of which the library's part is freed
 	id       int64         // of the run, as is all that follows; 0: it has not begun
@@ -42,7 +43,6 @@ type group struct {
 	journal  *journal
 	release  func() // ends what listens for the library's actors
 	caused   bool
-	told     bool // stops is closed
 	cause    error
 	stopsAt  time.Time                  // when Run saw the cause
 	stacks   map[string]string          // of actors, when the grace was over

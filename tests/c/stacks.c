@@ -191,42 +191,39 @@ static void footprint(size_t *mapped, size_t *resident) {
     *resident *= (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static int touch_much(void *userdata) {
-    char much[1 << 20];
-    memset(much, 1, sizeof much);
-    __asm__ volatile("" : : "r"(much) : "memory");
+static size_t touched; /* bytes of each stack */
+
+static int touch(void *userdata) {
+    char bytes[touched];
+    memset(bytes, 1, sizeof bytes);
+    __asm__ volatile("" : : "r"(bytes) : "memory");
     (void)userdata;
     return 0;
 }
 
-/* For many: gigabytes that come and go have the whole machine stand still for half a
- * second, under the tests that run beside this one. */
-static int touch_some(void *userdata) {
-    char some[64 << 10];
-    memset(some, 1, sizeof some);
-    __asm__ volatile("" : : "r"(some) : "memory");
-    (void)userdata;
-    return 0;
-}
+/* Many touch little: gigabytes that come and go have the whole machine stand still for
+ * half a second, under the tests that run beside this one. */
+enum { LITTLE = 64 << 10, MUCH = 1 << 20 };
 
-static void run_many(rg_execute_fn execute, int count) {
+static void run_many(size_t bytes, int count) {
+    touched = bytes;
     rg_group *group = rg_new();
     for (int i = 0; i < count; i++)
-        add(group, execute, group, 0);
+        add(group, touch, group, 0);
     CHECK_INT(rg_run(group), 0);
     rg_free(group);
 }
 
 static void kept_within_bounds(void) {
     size_t mapped, resident, mapped_then, resident_then;
-    run_many(touch_much, 100);
+    run_many(MUCH, 100);
     footprint(&mapped, &resident);
     for (int i = 0; i < 50; i++)
-        run_many(touch_much, 1 + i * 2);
+        run_many(MUCH, 1 + i * 2);
     footprint(&mapped_then, &resident_then);
     CHECK(mapped_then < mapped + 8 * MIB);
     CHECK(resident_then < resident + 2 * MIB);
-    run_many(touch_some, 2000);
+    run_many(LITTLE, 2000);
     footprint(&mapped_then, &resident_then);
     CHECK(mapped_then < mapped + 8 * MIB);
     CHECK(resident_then < resident + 4 * MIB);
@@ -236,10 +233,10 @@ static void kept_within_bounds(void) {
  * holds little of it, from the first one on. */
 static void memory_comes_back(void) {
     size_t mapped, before, after;
-    run_many(touch_much, 2);
+    run_many(MUCH, 2);
     footprint(&mapped, &before);
     for (int i = 0; i < 3; i++) {
-        run_many(touch_much, 100); /* 100 MiB */
+        run_many(MUCH, 100); /* 100 MiB */
         footprint(&mapped, &after);
         CHECK(after < before + 16 * MIB);
     }
@@ -268,7 +265,7 @@ static int stay(void *userdata) {
 /* A stuck actor's stack is nobody else's, and goes back when it has ended. */
 static void stuck_keeps_its_stack(void) {
     int whole = 0;
-    run_many(touch_much, 8);
+    run_many(MUCH, 8);
     rg_group *group = rg_new();
     for (int i = 0; i < 7; i++)
         add(group, until_stop, group, 0);
@@ -281,15 +278,15 @@ static void stuck_keeps_its_stack(void) {
     CHECK_INT(code, RG_ETIMEDOUT);
     rg_free(group);
     for (int i = 0; i < 100; i++)
-        run_many(touch_much, 8);
+        run_many(MUCH, 8);
     size_t mapped, mapped_then, resident;
     footprint(&mapped, &resident);
     gate_pass(&freedom);
     gate_await(&freed, 1);
     await_threads(1);
     CHECK_INT(whole, 1);
-    run_many(touch_much, 8);
-    run_many(touch_much, 8);
+    run_many(MUCH, 8);
+    run_many(MUCH, 8);
     footprint(&mapped_then, &resident);
     CHECK(mapped_then <= mapped - 8 * 8 * MIB);
 }
@@ -316,7 +313,7 @@ static void little_address_space(void) {
         add(group, return_seven, NULL, 64 << 10);
     CHECK_INT(rg_run(group), 7);
     rg_free(group);
-    run_many(touch_much, 8);
+    run_many(MUCH, 8);
     /* What the library keeps leaves the program most of it. */
     void *rest =
         mmap(NULL, 55 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -336,10 +333,10 @@ static void kept_under_a_limit(void) {
     footprint(&before, &resident);
     struct rlimit limit = {before + 8000 * MIB, before + 8000 * MIB};
     CHECK_INT(setrlimit(RLIMIT_AS, &limit), 0);
-    run_many(touch_some, 500);
+    run_many(LITTLE, 500);
     footprint(&after, &resident);
     CHECK(after < before + 100 * MIB);
-    run_many(touch_some, 900);
+    run_many(LITTLE, 900);
 }
 
 static void wide_limit(void) { check_in_child(kept_under_a_limit); }
@@ -348,7 +345,7 @@ static void wide_limit(void) { check_in_child(kept_under_a_limit); }
  * the C library then makes the stacks one by one, as far as it goes. */
 static void overcommit_off(void) {
     most_mapped = 16 * MIB;
-    run_many(touch_much, 30);
+    run_many(MUCH, 30);
     most_mapped = SIZE_MAX;
 }
 
